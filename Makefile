@@ -1,0 +1,61 @@
+# Every target says what it does; `make` lists them.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+
+# What the programs are built for.
+SYSTEMS       = linux darwin windows freebsd
+ARCHITECTURES = amd64 arm64
+
+.DEFAULT_GOAL = help
+.PHONY: help build demo test race lint fuzz bench lab cross clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build funnel-relay and funnel-agent into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+demo: build ## run a relay, an agent and two servers on this machine and measure the way through
+	$(GO) run ./bench/demo --relay bin/funnel-relay --agent bin/funnel-agent
+
+test: ## run all tests
+	$(GO) test ./...
+
+race: ## run all tests with the race detector
+	$(GO) test -race ./...
+
+lint: ## check formatting, go vet, staticcheck, and that go.mod is tidy
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "these files need gofmt"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: ## run every benchmark briefly, so that none rots
+	$(GO) test -run '^$$' -bench . -benchtime 50ms ./...
+
+lab: build ## measure against direct traffic and ssh over emulated links (Linux, as root)
+	$(GO) run ./bench/lab --relay bin/funnel-relay --agent bin/funnel-agent
+
+cross: ## build for every system and architecture
+	@set -e; for system in $(SYSTEMS); do for architecture in $(ARCHITECTURES); do \
+		echo "$$system/$$architecture"; \
+		GOOS=$$system GOARCH=$$architecture CGO_ENABLED=0 $(GO) vet ./...; \
+		GOOS=$$system GOARCH=$$architecture CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/funnel-relay; \
+		GOOS=$$system GOARCH=$$architecture CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/funnel-agent; \
+	done; done
+
+clean: ## remove what was built
+	rm -rf bin
