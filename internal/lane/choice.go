@@ -1,0 +1,81 @@
+package lane
+
+import (
+	"time"
+
+	"funnel/internal/flow"
+)
+
+// choose fills picked with the lanes for one datagram, the first for the
+// datagram itself and the others for copies, and returns how many.
+//
+// A single copy stays on its flow's lane, which keeps the flow in order, until
+// that lane is in trouble. Several copies rotate over all lanes: each lane then
+// carries fewer of a flow's datagrams and so holds fewer of them up when it
+// loses one.
+func (s *Set) choose(picked *[maxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequence uint32, size int, now time.Duration) int {
+	want := min(int(s.copies.level.Load()), len(lanes), maxCopies)
+	if want <= 1 {
+		picked[0] = s.steady(lanes, f)
+		return 1
+	}
+	n := 0
+	for i := range lanes {
+		l := lanes[(int(sequence)+i)%len(lanes)]
+		if l.Troubled() {
+			continue
+		}
+		if n == want || n > 0 && !s.copies.allow(size, now) {
+			return n
+		}
+		picked[n] = l
+		n++
+	}
+	if n == 0 {
+		picked[0] = s.steady(lanes, f)
+		n = 1
+	}
+	// A lane in trouble still delivers, if late: better than a copy less when
+	// the other one is lost.
+	for i := 0; i < len(lanes) && n < want; i++ {
+		if l := lanes[(int(sequence)+i)%len(lanes)]; l.Troubled() && l != picked[0] {
+			picked[n] = l
+			n++
+		}
+	}
+	return n
+}
+
+// steady is the flow's lane, or the next one that isn't in trouble, which is
+// the flow's lane from then on.
+func (s *Set) steady(lanes []*Lane, f *flow.Flow) *Lane {
+	at := f.Lane % len(lanes)
+	for i := range lanes {
+		if l := lanes[(at+i)%len(lanes)]; !l.Troubled() {
+			if i > 0 {
+				f.Lane = (at + i) % len(lanes)
+				s.switches.Add(1)
+			}
+			return l
+		}
+	}
+	return lanes[at]
+}
+
+// observe looks at all lanes, now and then.
+func (s *Set) observe(lanes []*Lane, now time.Duration) {
+	last := s.observed.Load()
+	if now-time.Duration(last) < lookAge || !s.observed.CompareAndSwap(last, int64(now)) {
+		return
+	}
+	var seen pathCounts
+	var rate uint64
+	for _, l := range lanes {
+		l.path.look(now)
+		seen.add(l.path.take())
+		if info, ok := l.path.last(); ok {
+			rate = max(rate, info.DeliveryRate)
+		}
+	}
+	s.copies.update(seen, rate, now)
+}

@@ -1,0 +1,80 @@
+package lane
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// copies decides on how many lanes each datagram goes. On clean lanes one is
+// enough. Once a lane loses something two are sent for a while, as losses come
+// in company, and three where so much is lost that two are lost together too
+// often. The second and third may take a share of the bandwidth only: a slow
+// uplink isn't to be harmed by its own cure.
+type copies struct {
+	fixed int // asked for by the user, 0 for none
+
+	level atomic.Int32 // as of the last update
+
+	mu       sync.Mutex
+	hold     time.Duration // guarded by mu, as all below: until when there is more than one copy
+	now      lossWindow    // the present lossSpan
+	before   lossWindow    // the one before
+	begun    time.Duration // when now began
+	rate     uint64        // the best delivery rate of any lane lately, bytes/s
+	tokens   float64       // bytes that further copies may take
+	refilled time.Duration
+}
+
+type lossWindow struct{ sent, again int }
+
+func newCopies(fixed int) *copies {
+	c := &copies{fixed: fixed}
+	c.level.Store(int32(max(fixed, 1)))
+	return c
+}
+
+// update takes what the lanes saw since the last update.
+func (c *copies) update(seen pathCounts, rate uint64, now time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now-c.begun > lossSpan {
+		c.before, c.now, c.begun = c.now, lossWindow{}, now
+		c.rate = rate
+	}
+	c.now.sent += seen.sent
+	c.now.again += seen.again
+	c.rate = max(c.rate, rate)
+	if c.fixed > 0 {
+		return
+	}
+	if seen.again > 0 || seen.stalled {
+		c.hold = now + copiesHold
+	}
+	level := int32(1)
+	if now < c.hold {
+		level = 2
+		sent, again := c.now.sent+c.before.sent, c.now.again+c.before.again
+		if sent >= lossSample && float64(again) > lossHigh*float64(sent) {
+			level = 3
+		}
+	}
+	c.level.Store(level)
+}
+
+// allow reports whether another size bytes may be spent on a further copy.
+func (c *copies) allow(size int, now time.Duration) bool {
+	if c.fixed > 0 {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rate := max(copiesLeast, copiesShare*float64(c.rate))
+	c.tokens = min(c.tokens+rate*(now-c.refilled).Seconds(), rate*copiesBurst.Seconds())
+	c.refilled = now
+	if c.tokens < float64(size) {
+		return false
+	}
+	c.tokens -= float64(size)
+	return true
+}

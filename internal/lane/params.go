@@ -1,0 +1,113 @@
+package lane
+
+import (
+	"time"
+
+	"funnel/internal/mux"
+)
+
+// Tunables of this package, each with its reason.
+const (
+	// MaxLanes bounds the lanes of a session. A flow keeps a bit for each
+	// (flow.Flow.Header), and more than a few gain nothing.
+	MaxLanes = 16
+
+	// DefaultMaxDelay is the age at which a datagram isn't worth sending any
+	// more: a game has long corrected for it by then.
+	DefaultMaxDelay = 200 * time.Millisecond
+
+	// queueDatagrams and queueBytes bound what waits for one flow on one
+	// lane. A flow within its rate has none waiting; 128 hold a burst that a
+	// server sends at once (a map, a player list), and 256 KiB four of the
+	// largest datagrams.
+	queueDatagrams = 128
+	queueBytes     = 256 << 10
+
+	// laneBytes bounds what waits on a lane for all flows together.
+	laneBytes = 4 << 20
+
+	// urgentBytes bounds the records that aren't datagrams waiting on a
+	// lane. They are few and small, and each may be lost without harm.
+	urgentBytes = 64 << 10
+
+	// quantum is what a flow may send before the next one's turn, in bytes:
+	// one datagram of Internet size, as in FQ-CoDel (RFC 8290 §5.2).
+	quantum = 1500
+
+	// batchBytes is how much is gathered into one write: one frame, which is
+	// one SSH packet.
+	batchBytes = mux.MaxFrame
+
+	// leastRoom is the part of the peer's window without which a write isn't
+	// worth its cost.
+	leastRoom = 4 << 10
+
+	// gatePoll is how often a lane whose TCP connection holds enough already
+	// looks again. The kernel tells nobody when its queue shrinks; a
+	// millisecond is well under a frame of any game, and 1,000 ioctls a
+	// second, only while a lane is full, are about a thousandth of a core.
+	gatePoll = time.Millisecond
+
+	// heldLeast is what may be handed to TCP and not be acknowledged yet on
+	// any path: about the ten segments a new connection may send at once
+	// (RFC 6928).
+	heldLeast = 16 << 10
+
+	// heldMost bounds the same on any path: half of the SSH channel's
+	// window, so that writes into it never block.
+	heldMost = 1 << 20
+
+	// heldGain is how much more than the path's bandwidth-delay product may
+	// be on its way: enough to find out when the path carries more, as BBR
+	// probes (a quarter above its estimate), and a quarter of a round trip
+	// of queue at most.
+	heldGain = 1.25
+
+	// lookAge is how long the system's last answer about a path is good for.
+	// Asking costs about a microsecond; a lane in trouble is avoided this much
+	// later at most.
+	lookAge = 2 * time.Millisecond
+
+	// stallSlack is how much later than usual an acknowledgement may come
+	// before its lane counts as stalled: half of the 40 ms for which Linux
+	// delays one that has no data to ride on; the variation that causes is in
+	// the round trip time's own.
+	stallSlack = 20 * time.Millisecond
+
+	// maxMarks bounds the writes watched for their acknowledgement at once; at
+	// one a look, the last of them stands for all further ones.
+	maxMarks = 16
+
+	// maxCopies bounds the lanes one datagram is sent on: three reach 99.8 % on
+	// time at 3 % loss, and a fourth gains less than it costs.
+	maxCopies = 3
+
+	// lossSpan is the length of each of the two spans that the rate of loss is
+	// taken over, and lossSample the segments below which it says nothing:
+	// four or five losses at the rate that matters.
+	lossSpan   = 15 * time.Second
+	lossSample = 300
+
+	// lossHigh is the share of segments lost above which two copies are lost
+	// together too often: with a lane stopped for three of a flow's datagrams
+	// by each loss, two copies at 1.5 % both wait about once in 500.
+	lossHigh = 0.015
+
+	// copiesHold is how long after the last loss there is more than one copy:
+	// bad lines are bad for minutes, and the first loss after a wrong guess
+	// hurts.
+	copiesHold = 2 * time.Minute
+
+	// What further copies may take of the bandwidth: copiesLeast bytes a
+	// second on any line, a sixteenth of the upload of a poor one (8 Mbit/s),
+	// or copiesShare of the best rate that the lanes were seen to deliver.
+	// copiesBurst is how much of that may be spent at once.
+	copiesLeast = 64 << 10
+	copiesShare = 0.25
+	copiesBurst = 500 * time.Millisecond
+
+	// inlineRounds is how many batches a goroutine that brings datagrams
+	// writes itself, before it leaves the rest to the lane's own: one, for a
+	// datagram alone; a busy reader's place is at its socket.
+	inlineRounds = 1
+)
