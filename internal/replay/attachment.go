@@ -1,0 +1,162 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"funnel/internal/lane"
+	"funnel/internal/mux"
+	"funnel/proto"
+)
+
+// attachment is one lane's connection to the group.
+type attachment struct {
+	group  *Group
+	slot   int
+	token  proto.Token        // the session it belongs to
+	outbox chan proto.Message // to the relay; never closed
+}
+
+// serve dials one lane and serves it until it ends.
+func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
+	dialed, err := g.config.Dial(dialCtx)
+	if err != nil {
+		return err
+	}
+	defer dialed.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	closeOnEnd := context.AfterFunc(ctx, func() { dialed.Close() })
+	defer closeOnEnd()
+
+	late := time.AfterFunc(helloTimeout, cancel)
+	defer late.Stop()
+	token, err := g.greet(ctx, dialed.Channel)
+	if err != nil {
+		return err
+	}
+	d := newDelivery(g)
+	m, err := mux.Open(dialed.Channel, d.receive)
+	if err != nil {
+		return err
+	}
+	late.Stop()
+	l := lane.New(lane.Config{
+		Slot: slot, Mux: m, Socket: dialed.Socket, MaxDelay: g.config.MaxDelay, Drops: &g.drops,
+	})
+	d.lane.Store(l)
+	a := &attachment{group: g, slot: slot, token: token, outbox: make(chan proto.Message, outboxSize)}
+	return a.run(ctx, m, l)
+}
+
+// greet says hello: it joins the session there is, or begins one.
+func (g *Group) greet(ctx context.Context, channel io.ReadWriter) (proto.Token, error) {
+	token := g.session()
+	if token == (proto.Token{}) {
+		// One lane begins the session, the others wait to join it.
+		select {
+		case g.leading <- struct{}{}:
+			defer func() { <-g.leading }()
+		case <-ctx.Done():
+			return token, ctx.Err()
+		}
+		token = g.session()
+	}
+	hello := proto.Hello{
+		Version: proto.Version, Lowest: proto.LowestVersion, Session: token, Name: g.config.Name,
+	}
+	if _, err := channel.Write(hello.Append(nil)); err != nil {
+		return token, fmt.Errorf("write hello: %w", err)
+	}
+	welcome, err := proto.ReadWelcome(channel)
+	if err != nil {
+		return token, err
+	}
+	if err := welcome.Err(); err != nil {
+		if welcome.Code == proto.CodeUnknownSession {
+			g.lost(token)
+		}
+		return token, fmt.Errorf("relay refused the lane: %w", err)
+	}
+	if welcome.Version < proto.LowestVersion || welcome.Version > proto.Version {
+		return token, fmt.Errorf("relay chose protocol version %d, which this agent doesn't speak", welcome.Version)
+	}
+	if token == (proto.Token{}) {
+		token = welcome.Session
+		g.begin(token)
+	}
+	return token, nil
+}
+
+// run serves the lane until any part of it ends.
+func (a *attachment) run(ctx context.Context, m *mux.Mux, l *lane.Lane) error {
+	group, ctx := errgroup.WithContext(ctx)
+	closeOnEnd := context.AfterFunc(ctx, func() { m.Close() })
+	defer closeOnEnd()
+	group.Go(func() error { return l.Run(ctx) })
+	group.Go(func() error { return a.write(ctx, m) })
+	group.Go(func() error { return a.read(m) })
+	a.group.attach(a, l)
+	defer a.group.detach(a, l)
+	err := group.Wait()
+	m.Close()
+	if errors.Is(err, errDone) {
+		err = nil
+	}
+	return err
+}
+
+// read serves the relay's control messages.
+func (a *attachment) read(m *mux.Mux) error {
+	for {
+		message, err := proto.ReadMessage(m.Control())
+		if err != nil {
+			return m.Cause(err)
+		}
+		switch message := message.(type) {
+		case proto.Bound:
+			err = a.group.bound(message)
+		case proto.Refused:
+			err = a.group.refused(message)
+		case proto.Unbound:
+			err = a.group.unbound(message)
+		case proto.Close:
+			a.group.lost(a.token)
+			return fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})
+		default:
+			err = fmt.Errorf("%w: the relay sent a message that is an agent's", proto.ErrMalformed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// write writes the outbox. After a Close the relay ends the lane.
+func (a *attachment) write(ctx context.Context, m *mux.Mux) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case message := <-a.outbox:
+			if _, err := m.Control().Write(proto.AppendMessage(nil, message)); err != nil {
+				return m.Cause(err)
+			}
+		}
+	}
+}
+
+// tell queues a message for the relay; false if too many wait already.
+func (a *attachment) tell(message proto.Message) bool {
+	select {
+	case a.outbox <- message:
+		return true
+	default:
+		return false
+	}
+}

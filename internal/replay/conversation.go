@@ -1,0 +1,175 @@
+package replay
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"funnel/internal/flow"
+	"funnel/internal/lane"
+	"funnel/internal/obs"
+	"funnel/internal/udpio"
+	"funnel/proto"
+)
+
+// conversation is a flow and the socket that stands for its client.
+type conversation struct {
+	*flow.Flow
+	group *Group
+	conn  *udpio.Conn
+	entry *flow.Entry[*conversation] // fixed before run starts
+}
+
+// run sends the target's replies to the lanes until the socket is closed.
+func (c *conversation) run() {
+	defer c.group.readers.Done()
+	for {
+		err := c.conn.Receive(c.receive)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, net.ErrClosed) {
+			c.group.config.Log.Warn("flow ended", "client", c.Client, "cause", err)
+			c.group.forget(c.ID)
+		}
+		return
+	}
+}
+
+func (c *conversation) receive(messages []udpio.Message) {
+	g := c.group
+	now := lane.Now()
+	g.mu.Lock()
+	alive := g.flows.Touch(c.entry, now)
+	g.mu.Unlock()
+	if !alive {
+		return // the relay wouldn't know it
+	}
+	for i := range messages {
+		g.set.Send(c.Flow, messages[i].Data, now)
+	}
+	g.set.Flush()
+}
+
+// open begins a flow that the relay announced. It is told on each lane, so most
+// are known. If it had to end another for it, that one's number is returned.
+func (g *Group) open(h proto.FlowHeader, now time.Duration) (evicted uint32) {
+	if int64(h.Forward) >= int64(len(g.targets)) {
+		g.drops.Add(obs.DropUnknown, 1)
+		return 0
+	}
+	g.mu.Lock()
+	known := g.flows.Get(h.Flow) != nil
+	g.mu.Unlock()
+	if known {
+		return 0
+	}
+	address, ok := g.targets[h.Forward].get()
+	if !ok {
+		g.drops.Add(obs.DropUnresolved, 1)
+		return 0
+	}
+	conn, err := udpio.Dial(address, udpio.Options{})
+	if err != nil {
+		g.drops.Add(obs.DropNoSocket, 1)
+		g.config.Log.Warn("flow has no socket", "client", h.Client, "target", address, "cause", err)
+		return 0
+	}
+	c := &conversation{Flow: flow.New(h, false), group: g, conn: conn}
+	old, ok := g.insert(c, now)
+	if !ok {
+		conn.Close() // another lane was faster, or the group has ended
+		return 0
+	}
+	if old == nil {
+		return 0
+	}
+	old.Value.conn.Close()
+	return old.ID
+}
+
+// insert puts c into the table and starts it.
+func (g *Group) insert(c *conversation, now time.Duration) (evicted *flow.Entry[*conversation], ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || g.flows.Get(c.ID) != nil {
+		return nil, false
+	}
+	c.entry, evicted = g.flows.Add(c.ID, c, now)
+	g.readers.Add(1)
+	go c.run()
+	if !g.sweeping {
+		g.sweeping = true
+		g.sweep.Reset(g.sweepEvery())
+	}
+	return evicted, true
+}
+
+// forget ends a flow, if it is known.
+func (g *Group) forget(id uint32) {
+	g.mu.Lock()
+	e := g.flows.Get(id)
+	if e != nil {
+		g.flows.Remove(e)
+	}
+	g.mu.Unlock()
+	if e != nil {
+		e.Value.conn.Close()
+	}
+}
+
+// endFlows ends all flows.
+func (g *Group) endFlows() {
+	var ended []*conversation
+	g.mu.Lock()
+	g.flows.All(func(e *flow.Entry[*conversation]) {
+		g.flows.Remove(e)
+		ended = append(ended, e.Value)
+	})
+	g.mu.Unlock()
+	for _, c := range ended {
+		c.conn.Close()
+	}
+}
+
+// sweepFlows ends idle flows, and comes again while flows are left.
+func (g *Group) sweepFlows() {
+	now := lane.Now()
+	var idle []*conversation
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return
+	}
+	for e := g.flows.Expired(now); e != nil; e = g.flows.Expired(now) {
+		idle = append(idle, e.Value)
+	}
+	g.sweeping = g.flows.Len() > 0
+	if g.sweeping {
+		g.sweep.Reset(g.sweepEvery())
+	}
+	g.mu.Unlock()
+	for _, c := range idle {
+		c.conn.Close()
+		g.set.SendRecord(proto.AppendGone(nil, c.ID, proto.GoneIdle))
+	}
+	g.set.Flush()
+	g.reportDrops(now)
+}
+
+func (g *Group) sweepEvery() time.Duration { return min(g.config.Idle/sweepParts, sweepMost) }
+
+// reportDrops says now and then what was lost since the last time.
+func (g *Group) reportDrops(now time.Duration) {
+	counts := g.drops.Snapshot()
+	g.mu.Lock()
+	since := counts.Since(g.reported)
+	due := since.Lost() > 0 && now-g.reportAt >= dropReport
+	if due {
+		g.reported, g.reportAt = counts, now
+	}
+	g.mu.Unlock()
+	if due {
+		g.config.Log.Warn("datagrams dropped", "reasons", since)
+	}
+}

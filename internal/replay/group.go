@@ -1,0 +1,230 @@
+// Package replay is the agent's half of UDP over SSH. A [Group] keeps the
+// agent's lanes up, asks the relay for the public sockets, and replays each
+// flow's datagrams to its target from a socket of the flow's own, so that the
+// server can tell its clients apart.
+package replay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"funnel/internal/backoff"
+	"funnel/internal/flow"
+	"funnel/internal/forward"
+	"funnel/internal/lane"
+	"funnel/internal/obs"
+	"funnel/internal/tcpio"
+	"funnel/proto"
+)
+
+// Lane is one authenticated SSH connection with the subsystem of UDP running on
+// a session channel.
+type Lane struct {
+	Channel io.ReadWriteCloser
+	Socket  *tcpio.Socket // the TCP connection below, may be nil
+	Close   func() error  // ends the connection
+}
+
+// Config is what a Group needs to know. Zero values mean the defaults.
+type Config struct {
+	// Dial opens a lane. It is called again, with growing waits in between,
+	// whenever a lane is missing.
+	Dial func(ctx context.Context) (*Lane, error)
+	// Permanent reports that trying again can't mend an error of Dial.
+	Permanent func(error) bool
+
+	Forwards []forward.Forward
+	Name     string        // of this agent, for the relay's log
+	Lanes    int           // kept up at once, 1 to lane.MaxLanes
+	Copies   int           // of each datagram on different lanes; 0 lets the group choose
+	MaxDelay time.Duration // after which a waiting datagram is dropped
+	Idle     time.Duration // after which a flow ends
+	MaxFlows int
+
+	// Bound, Refused and Down tell what became of the forwards: Bound and
+	// Refused for Forwards[i] after each connect, Down when the last lane is
+	// lost. They must not block. Any may be nil.
+	Bound   func(i int, public netip.AddrPort)
+	Refused func(i int, err error)
+	Down    func(err error)
+
+	Log *slog.Logger
+}
+
+// Group carries an agent's UDP forwards.
+type Group struct {
+	config  Config
+	set     *lane.Set
+	drops   obs.Drops
+	targets []*target      // of each forward
+	readers sync.WaitGroup // the goroutines that read flows' sockets and look up names
+	leading chan struct{}  // one slot: held while a session is begun
+
+	mu       sync.Mutex
+	token    proto.Token // guarded by mu, as all below; zero while there is no session
+	wishes   []wish      // of each forward
+	slots    []*attachment
+	flows    *flow.Table[*conversation]
+	sweeping bool
+	sweep    *time.Timer
+	reported obs.DropCounts
+	reportAt time.Duration
+	closed   bool
+}
+
+// New makes a group; Run starts it.
+func New(config Config) *Group {
+	config = config.withDefaults()
+	g := &Group{
+		config:  config,
+		leading: make(chan struct{}, 1),
+		wishes:  make([]wish, len(config.Forwards)),
+		slots:   make([]*attachment, config.Lanes),
+		flows:   flow.NewTable[*conversation](config.MaxFlows, config.Idle),
+	}
+	g.set = lane.NewSet(&g.drops, config.Copies)
+	for _, f := range config.Forwards {
+		g.targets = append(g.targets, newTarget(g, f))
+	}
+	g.sweep = time.AfterFunc(time.Hour, g.sweepFlows)
+	g.sweep.Stop()
+	return g
+}
+
+// Run keeps the lanes up until ctx ends or an error is permanent. By its return
+// everything it started has stopped and, if it could be told, the relay has
+// closed the public sockets.
+func (g *Group) Run(ctx context.Context) error {
+	// The lanes outlive ctx by as long as it takes to say goodbye.
+	lanesCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	group, lanesCtx := errgroup.WithContext(lanesCtx)
+	for slot := range g.slots {
+		group.Go(func() error { return g.keep(ctx, lanesCtx, slot) })
+	}
+	group.Go(func() error { return g.retry(ctx, lanesCtx) })
+	for _, t := range g.targets {
+		t.prepare(lanesCtx)
+	}
+	group.Go(func() error {
+		select {
+		case <-lanesCtx.Done():
+			return nil
+		case <-ctx.Done():
+		}
+		g.sayGoodbye(lanesCtx)
+		cancel()
+		return nil
+	})
+	err := group.Wait()
+	cancel()
+	g.close()
+	g.readers.Wait()
+	return err
+}
+
+// keep keeps one lane up. New ones are begun until ctx ends, and live at most
+// until lanesCtx does.
+func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
+	waits := backoff.New(backoff.Config{})
+	for ctx.Err() == nil && lanesCtx.Err() == nil {
+		begun := time.Now()
+		err := g.serve(ctx, lanesCtx, slot)
+		if ctx.Err() != nil || lanesCtx.Err() != nil {
+			break
+		}
+		if err != nil && g.config.Permanent(err) {
+			return err
+		}
+		g.config.Log.Debug("lane ended", "slot", slot, "cause", err)
+		if len(g.set.Lanes()) == 0 {
+			g.config.Down(err)
+		}
+		waits.Succeeded(time.Since(begun))
+		if waits.Wait(ctx) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// sayGoodbye ends the session at the relay, so that its ports are free at once,
+// and waits a little for the relay to end the lanes.
+func (g *Group) sayGoodbye(lanesCtx context.Context) {
+	if !g.tell(proto.Close{Code: proto.CodeClosing, Text: "the agent was stopped"}) {
+		return
+	}
+	deadline := time.NewTimer(farewell)
+	defer deadline.Stop()
+	check := time.NewTicker(farewell / 100)
+	defer check.Stop()
+	for len(g.set.Lanes()) > 0 {
+		select {
+		case <-lanesCtx.Done():
+			return
+		case <-deadline.C:
+			return
+		case <-check.C:
+		}
+	}
+}
+
+// tell queues a control message on any live lane.
+func (g *Group) tell(message proto.Message) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.slots {
+		if a != nil && a.tell(message) {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends all flows.
+func (g *Group) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.sweep.Stop()
+	g.mu.Unlock()
+	g.endFlows()
+}
+
+func (c Config) withDefaults() Config {
+	if c.Permanent == nil {
+		c.Permanent = func(error) bool { return false }
+	}
+	c.Lanes = min(max(c.Lanes, 1), lane.MaxLanes)
+	if c.MaxDelay <= 0 {
+		c.MaxDelay = lane.DefaultMaxDelay
+	}
+	if c.Idle <= 0 {
+		c.Idle = DefaultIdle
+	}
+	if c.MaxFlows <= 0 {
+		c.MaxFlows = DefaultMaxFlows
+	}
+	if c.Bound == nil {
+		c.Bound = func(int, netip.AddrPort) {}
+	}
+	if c.Refused == nil {
+		c.Refused = func(int, error) {}
+	}
+	if c.Down == nil {
+		c.Down = func(error) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// errDone ends a lane that has nothing wrong with it.
+var errDone = errors.New("done")

@@ -1,0 +1,203 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"funnel/internal/flow"
+	"funnel/internal/lane"
+	"funnel/proto"
+)
+
+// wish is what has become of a forward in the present session.
+type wish struct {
+	state state
+	given uint16      // the port bound last, in this session or one before
+	asked *attachment // the lane that carries an unanswered bind
+}
+
+type state byte
+
+const (
+	asking  state = iota // a bind is due or on its way
+	bound                // the public socket is open
+	waiting              // refused for now, to be asked again
+	denied               // refused for good
+)
+
+// session is the token of the present session, zero if there is none.
+func (g *Group) session() proto.Token {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.token
+}
+
+// begin notes a new session, in which nothing is bound yet.
+func (g *Group) begin(token proto.Token) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.token = token
+	for i := range g.wishes {
+		g.wishes[i].state, g.wishes[i].asked = asking, nil
+	}
+}
+
+// lost ends the session with this token, if it is the present one: the relay
+// doesn't know it any more. Its flows are gone with it.
+func (g *Group) lost(token proto.Token) {
+	g.mu.Lock()
+	present := g.token == token && token != (proto.Token{})
+	if present {
+		g.token = proto.Token{}
+	}
+	g.mu.Unlock()
+	if present {
+		g.endFlows()
+	}
+}
+
+// attach makes a lane take part, and has it ask for what isn't bound.
+func (g *Group) attach(a *attachment, l *lane.Lane) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slots[a.slot] = a
+	g.flows.All(func(e *flow.Entry[*conversation]) { e.Value.Forget(a.slot) })
+	g.set.Add(l)
+	g.ask(a)
+}
+
+// ask has a lane ask for what isn't bound and no other lane has asked for. The
+// group is locked.
+func (g *Group) ask(a *attachment) {
+	for i := range g.wishes {
+		if w := &g.wishes[i]; w.state == asking && w.asked == nil && a.tell(g.bindMessage(i)) {
+			w.asked = a
+		}
+	}
+}
+
+func (g *Group) detach(a *attachment, l *lane.Lane) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set.Remove(l)
+	g.slots[a.slot] = nil
+	for i := range g.wishes {
+		if g.wishes[i].asked == a {
+			g.wishes[i].asked = nil
+		}
+	}
+	g.askAny()
+}
+
+// askAny asks over any live lane. The group is locked.
+func (g *Group) askAny() {
+	for _, a := range g.slots {
+		if a != nil {
+			g.ask(a)
+			return
+		}
+	}
+}
+
+// bindMessage asks for a forward. Where the relay chose the port once it is
+// asked for the same again: players know it by now.
+func (g *Group) bindMessage(i int) proto.Bind {
+	f := g.config.Forwards[i]
+	port := f.BindPort
+	if port == 0 {
+		port = g.wishes[i].given
+	}
+	return proto.Bind{Forward: uint32(i), Host: f.BindHost, Port: port}
+}
+
+// known reports an answer for a forward that isn't ours.
+func (g *Group) known(id uint32) error {
+	if int64(id) >= int64(len(g.wishes)) {
+		return fmt.Errorf("%w: an answer for forward %d, which was not asked for", proto.ErrMalformed, id)
+	}
+	return nil
+}
+
+func (g *Group) bound(m proto.Bound) error {
+	if err := g.known(m.Forward); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	w := &g.wishes[m.Forward]
+	w.state, w.given, w.asked = bound, m.Port, nil
+	g.mu.Unlock()
+	g.config.Bound(int(m.Forward), netip.AddrPortFrom(publicAddress(m.Host), m.Port))
+	return nil
+}
+
+// publicAddress is a bound address for display.
+func publicAddress(host string) netip.Addr {
+	if host == "localhost" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.IPv6Unspecified()
+	}
+	return addr
+}
+
+func (g *Group) refused(m proto.Refused) error {
+	if err := g.known(m.Forward); err != nil {
+		return err
+	}
+	i := int(m.Forward)
+	g.mu.Lock()
+	w := &g.wishes[i]
+	w.asked = nil
+	if g.config.Forwards[i].BindPort == 0 && w.given != 0 && m.Code != proto.CodeDenied {
+		w.given = 0 // somebody else has it now
+		g.askAny()
+		g.mu.Unlock()
+		return nil
+	}
+	w.state = waiting
+	if m.Code == proto.CodeDenied || m.Code == proto.CodeMalformed {
+		w.state = denied
+	}
+	g.mu.Unlock()
+	g.config.Refused(i, &proto.Error{Code: m.Code, Text: m.Text})
+	return nil
+}
+
+// unbound notes a public socket that the relay lost.
+func (g *Group) unbound(m proto.Unbound) error {
+	if err := g.known(m.Forward); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.wishes[m.Forward].state = waiting
+	g.mu.Unlock()
+	g.config.Refused(int(m.Forward), fmt.Errorf("relay lost the public socket: %w", &proto.Error{Code: m.Code, Text: m.Text}))
+	return nil
+}
+
+// retry asks again, now and then, for what was refused for now.
+func (g *Group) retry(ctx, lanesCtx context.Context) error {
+	ticker := time.NewTicker(retryBind)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-lanesCtx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		g.mu.Lock()
+		for i := range g.wishes {
+			if g.wishes[i].state == waiting {
+				g.wishes[i].state = asking
+			}
+		}
+		g.askAny()
+		g.mu.Unlock()
+	}
+}

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"funnel/internal/access"
+	"funnel/internal/flow"
+	"funnel/internal/udpio"
+	"funnel/proto"
+)
+
+// bind opens a forward's public sockets, or answers what it did before.
+func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
+	s.binds.Lock()
+	defer s.binds.Unlock()
+	s.mu.Lock()
+	b, count := s.bindings[m.Forward], len(s.bindings)
+	s.mu.Unlock()
+	if b != nil {
+		if b.host == m.Host && (b.asked == m.Port || b.port == m.Port) {
+			return proto.Bound{Forward: m.Forward, Host: m.Host, Port: b.port}
+		}
+		return proto.Refused{Forward: m.Forward, Code: proto.CodeMalformed, Text: "the forward is bound to another address already"}
+	}
+	if count >= maxBindings {
+		return proto.Refused{Forward: m.Forward, Code: proto.CodeLimit, Text: "the session has too many bindings"}
+	}
+	var sockets []*udpio.Conn
+	port, err := grant.Bind("udp", m.Host, m.Port, func(host string, port uint16) (uint16, error) {
+		var err error
+		sockets, err = s.openOrTake(host, port)
+		if err != nil {
+			return 0, err
+		}
+		return sockets[0].LocalAddr().Port(), nil
+	})
+	if err != nil {
+		return refusal(m, err)
+	}
+	b = &binding{
+		session: s, forward: m.Forward, host: m.Host, asked: m.Port, port: port,
+		sockets: sockets, flows: make(map[origin]*flow.Entry[*conversation]),
+	}
+	if !s.add(b) {
+		b.close()
+		return proto.Refused{Forward: m.Forward, Code: proto.CodeClosing, Text: "the session is closing"}
+	}
+	b.warnBuffers()
+	s.log.Info("binding opened", "network", "udp", "address", sockets[0].LocalAddr().String())
+	return proto.Bound{Forward: m.Forward, Host: m.Host, Port: port}
+}
+
+// openOrTake opens sockets, if need be after ending a session that the same
+// key left behind on the port.
+func (s *Session) openOrTake(host string, port uint16) ([]*udpio.Conn, error) {
+	sockets, err := openSockets(host, port)
+	if err == nil || !addressInUse(err) {
+		return sockets, err
+	}
+	left := s.registry.abandoned(s, port)
+	if left == nil {
+		return nil, err
+	}
+	left.close("its agent started anew")
+	return openSockets(host, port)
+}
+
+// add makes b the session's and starts to read it; false if the session closed
+// in the meantime.
+func (s *Session) add(b *binding) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.bindings[b.forward] = b
+	s.readers.Add(len(b.sockets))
+	for _, conn := range b.sockets {
+		go b.run(conn)
+	}
+	return true
+}
+
+// unbind closes a forward's sockets and ends its flows.
+func (s *Session) unbind(forward uint32) proto.Message {
+	s.mu.Lock()
+	b := s.bindings[forward]
+	if b == nil {
+		s.mu.Unlock()
+		return proto.Unbound{Forward: forward, Code: proto.CodeMalformed, Text: "the forward isn't bound"}
+	}
+	s.remove(b)
+	s.mu.Unlock()
+	b.close()
+	s.log.Info("binding closed", "network", "udp", "address", b.sockets[0].LocalAddr().String())
+	return proto.Unbound{Forward: forward}
+}
+
+// remove takes b and its flows out. The session is locked.
+func (s *Session) remove(b *binding) {
+	delete(s.bindings, b.forward)
+	for _, e := range b.flows {
+		s.flows.Remove(e)
+	}
+	b.flows = nil
+}
+
+// lose ends a binding whose socket broke, and tells the agent.
+func (s *Session) lose(b *binding, cause error) {
+	s.mu.Lock()
+	if s.bindings[b.forward] != b {
+		s.mu.Unlock()
+		return
+	}
+	s.remove(b)
+	lanes := s.slots
+	s.mu.Unlock()
+	b.close()
+	s.log.Error("binding lost", "network", "udp", "cause", cause)
+	for _, a := range lanes {
+		if a != nil && a.tell(proto.Unbound{Forward: b.forward, Code: proto.CodeFailed, Text: cause.Error()}) {
+			return
+		}
+	}
+}
+
+// refusal is the answer to a bind that err ended.
+func refusal(m proto.Bind, err error) proto.Refused {
+	refused := proto.Refused{Forward: m.Forward, Code: proto.CodeFailed, Text: err.Error()}
+	var denied *access.Denied
+	var wire *proto.Error
+	switch {
+	case errors.As(err, &denied):
+		refused.Code = proto.CodeDenied
+	case errors.As(err, &wire):
+		refused.Code, refused.Text = wire.Code, wire.Text
+	case addressInUse(err):
+		refused.Code = proto.CodeInUse
+		refused.Text = fmt.Sprintf("UDP port %d of the relay is in use", m.Port)
+	}
+	return refused
+}

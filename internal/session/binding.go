@@ -1,0 +1,107 @@
+package session
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"funnel/internal/flow"
+	"funnel/internal/udpio"
+	"funnel/proto"
+)
+
+// binding is a forward's public side: one socket, or two for "localhost".
+type binding struct {
+	session *Session
+	forward uint32
+	host    string // as asked for
+	asked   uint16 // port asked for
+	port    uint16 // port bound
+	sockets []*udpio.Conn
+
+	flows map[origin]*flow.Entry[*conversation] // guarded by session.mu
+
+	closeOnce sync.Once
+}
+
+// origin tells the flows of a binding apart: the client's address, and the
+// address of ours it spoke to, which replies must come from.
+type origin struct {
+	remote netip.AddrPort
+	local  netip.Addr
+}
+
+// socketRef is the socket a conversation came in by.
+type socketRef = *udpio.Conn
+
+// openSockets opens a forward's sockets at one address as RFC 4254 §7.1 writes
+// them: "" and "*" for every address, "localhost" for loopback in both
+// families.
+func openSockets(host string, port uint16) ([]*udpio.Conn, error) {
+	if host != "localhost" {
+		addr, err := literal(host)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := udpio.Listen("udp", netip.AddrPortFrom(addr, port), udpio.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return []*udpio.Conn{conn}, nil
+	}
+	v4, err := udpio.Listen("udp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), udpio.Options{})
+	if err != nil {
+		return nil, err
+	}
+	v6, err := udpio.Listen("udp6", netip.AddrPortFrom(netip.IPv6Loopback(), v4.LocalAddr().Port()), udpio.Options{})
+	if err != nil {
+		// A host without IPv6 has half a localhost; that is all of it there.
+		return []*udpio.Conn{v4}, nil
+	}
+	return []*udpio.Conn{v4, v6}, nil
+}
+
+// literal is the address to bind for host, the zero Addr for every address.
+func literal(host string) (netip.Addr, error) {
+	if host == "" || host == "*" {
+		return netip.Addr{}, nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}, &proto.Error{Code: proto.CodeDenied,
+			Text: "bind address " + host + " is neither an IP address nor \"localhost\""}
+	}
+	return addr, nil
+}
+
+// forget takes a flow that left the table out of its binding. The session is
+// locked.
+func (b *binding) forget(e *flow.Entry[*conversation]) {
+	if b.flows[e.Value.from] == e {
+		delete(b.flows, e.Value.from)
+	}
+}
+
+// close closes the sockets; the readers end.
+func (b *binding) close() {
+	b.closeOnce.Do(func() {
+		for _, conn := range b.sockets {
+			conn.Close()
+		}
+	})
+}
+
+// warnBuffers says so when the system gives the sockets less than bursts need.
+func (b *binding) warnBuffers() {
+	got, _, err := b.sockets[0].Buffers()
+	if err == nil && got < udpio.DefaultBuffer {
+		b.session.log.Warn("the system limits the receive buffer of public UDP sockets; bursts may be lost",
+			"bytes", got, "wanted", udpio.DefaultBuffer, "remedy", "sysctl net.core.rmem_max=4194304")
+	}
+}
+
+// addressInUse reports whether err is the system's way to say that another
+// socket has the port. On Windows, whose number differs, EADDRINUSE is Go's
+// own.
+func addressInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

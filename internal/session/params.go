@@ -1,0 +1,39 @@
+package session
+
+import "time"
+
+// Tunables of this package, each with its reason.
+const (
+	// DefaultIdle ends a flow. NATs on the way forget a UDP mapping after two
+	// to five minutes (RFC 4787 REQ-5), so a client that was silent longer
+	// comes back as another one anyway.
+	DefaultIdle = 3 * time.Minute
+
+	// DefaultMaxFlows bounds a session's flows: several full game servers,
+	// and about a kilobyte each.
+	DefaultMaxFlows = 20000
+
+	// helloTimeout is how long a lane may take from the subsystem request to
+	// its open control stream: a few round trips of any path.
+	helloTimeout = 15 * time.Second
+
+	// grace is how long a session without lanes keeps its ports for an agent
+	// that comes back: a router's restart of its connection fits.
+	grace = 30 * time.Second
+
+	// maxBindings bounds a session's public sockets: each costs a goroutine
+	// and a descriptor.
+	maxBindings = 1024
+
+	// maxSessions bounds the sessions of one key: more agents than anyone
+	// runs with one key, few enough to bound what a stolen one costs.
+	maxSessions = 256
+
+	// dropReport is how often a session that loses datagrams says so.
+	dropReport = 10 * time.Second
+
+	// sweepParts and sweepMost: idle flows are looked for a few times in the
+	// idle time, and at least so often.
+	sweepParts = 8
+	sweepMost  = 10 * time.Second
+)

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"funnel/internal/flow"
+	"funnel/internal/lane"
+	"funnel/internal/obs"
+	"funnel/internal/udpio"
+	"funnel/proto"
+)
+
+// run reads one of the binding's sockets until it is closed.
+func (b *binding) run(conn *udpio.Conn) {
+	defer b.session.readers.Done()
+	r := reader{binding: b, conn: conn}
+	for {
+		err := conn.Receive(r.receive)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			b.session.lose(b, err)
+			return
+		}
+	}
+}
+
+// reader brings the datagrams of one socket to the lanes. It belongs to the
+// goroutine in run.
+type reader struct {
+	binding *binding
+	conn    *udpio.Conn
+	found   []*flow.Flow // of each message
+	evicted []uint32
+}
+
+// receive finds each datagram's flow, all under one lock, and sends it.
+func (r *reader) receive(messages []udpio.Message) {
+	s := r.binding.session
+	now := lane.Now()
+	r.found, r.evicted = r.found[:0], r.evicted[:0]
+	s.mu.Lock()
+	for i := range messages {
+		from := origin{remote: messages[i].Remote, local: messages[i].Local}
+		e := r.binding.flows[from]
+		if e == nil {
+			e = r.open(from, now)
+		} else {
+			s.flows.Touch(e, now)
+		}
+		if e == nil {
+			r.found = append(r.found, nil)
+			continue
+		}
+		r.found = append(r.found, e.Value.Flow)
+	}
+	s.mu.Unlock()
+	for i, f := range r.found {
+		if f == nil {
+			s.drops.Add(obs.DropUnknown, 1)
+			continue
+		}
+		s.set.Send(f, messages[i].Data, now)
+	}
+	s.set.Flush()
+	if len(r.evicted) > 0 {
+		s.sendGone(r.evicted, proto.GoneEvicted)
+	}
+}
+
+// open begins a flow. The session is locked. nil means that it is closed.
+func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation] {
+	b, s := r.binding, r.binding.session
+	if s.closed || b.flows == nil {
+		return nil
+	}
+	s.nextFlow++
+	c := &conversation{
+		Flow:    flow.New(proto.FlowHeader{Flow: s.nextFlow, Forward: b.forward, Client: from.remote}, true),
+		binding: b,
+		from:    from,
+		conn:    r.conn,
+	}
+	e, evicted := s.flows.Add(c.ID, c, now)
+	b.flows[from] = e
+	if evicted != nil {
+		evicted.Value.binding.forget(evicted)
+		r.evicted = append(r.evicted, evicted.ID)
+	}
+	if !s.sweeping {
+		s.sweeping = true
+		s.sweep.Reset(s.sweepEvery())
+	}
+	return e
+}

@@ -1,0 +1,140 @@
+// Package session is the relay's half of UDP over SSH. A [Session] is an
+// agent's presence at the relay: its public sockets ("bindings") and its
+// flows. It outlives any one of the lanes that serve it.
+package session
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"funnel/internal/tcpio"
+	"funnel/proto"
+)
+
+// Grant is what an agent's key allows; see access.Grant.
+type Grant interface {
+	// Bind calls try with an address the key may bind, for port 0 with such
+	// candidates until one succeeds, and returns the port bound.
+	Bind(network, host string, port uint16, try func(host string, port uint16) (uint16, error)) (uint16, error)
+}
+
+// Peer is the authenticated agent at the other end of a lane.
+type Peer struct {
+	Fingerprint string        // of its key: lanes join only sessions of the same one
+	Name        string        // of its key, for logs
+	Remote      string        // its address, for logs
+	Grant       Grant         // what it may bind
+	Socket      *tcpio.Socket // the lane's TCP connection, may be nil
+	Log         *slog.Logger
+}
+
+// Config is what a Registry needs to know. Zero values mean the defaults.
+type Config struct {
+	Idle     time.Duration // after which a flow ends
+	MaxFlows int           // of a session
+	MaxDelay time.Duration // after which a waiting datagram is dropped
+	Copies   int           // of each datagram on different lanes; 0 lets the session choose
+	Log      *slog.Logger
+}
+
+// Registry holds the sessions of a relay.
+type Registry struct {
+	config Config
+
+	mu       sync.Mutex
+	sessions map[proto.Token]*Session
+	perKey   map[string]int // sessions by fingerprint
+	closed   bool
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry(config Config) *Registry {
+	return &Registry{
+		config:   config.withDefaults(),
+		sessions: make(map[proto.Token]*Session),
+		perKey:   make(map[string]int),
+	}
+}
+
+// join finds the session the agent asks for, or makes one.
+func (r *Registry) join(token proto.Token, peer Peer) (*Session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, &proto.Error{Code: proto.CodeClosing, Text: "the relay is shutting down"}
+	}
+	if token != (proto.Token{}) {
+		s := r.sessions[token]
+		if s == nil || s.fingerprint != peer.Fingerprint {
+			return nil, &proto.Error{Code: proto.CodeUnknownSession, Text: "the relay doesn't know this session; start a new one"}
+		}
+		return s, nil
+	}
+	if r.perKey[peer.Fingerprint] >= maxSessions {
+		return nil, &proto.Error{Code: proto.CodeLimit, Text: "this key has too many sessions at the relay"}
+	}
+	rand.Read(token[:]) // never fails, see crypto/rand
+	s := newSession(r, token, peer)
+	r.sessions[token] = s
+	r.perKey[peer.Fingerprint]++
+	return s, nil
+}
+
+// forget takes a closed session out.
+func (r *Registry) forget(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sessions[s.token] != s {
+		return
+	}
+	delete(r.sessions, s.token)
+	if r.perKey[s.fingerprint]--; r.perKey[s.fingerprint] == 0 {
+		delete(r.perKey, s.fingerprint)
+	}
+}
+
+// abandoned is a session without lanes of the same key as s that holds port,
+// or nil: the ports of an agent that was restarted are its own to take.
+func (r *Registry) abandoned(s *Session, port uint16) *Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.sessions {
+		if other != s && other.fingerprint == s.fingerprint && other.abandonedPort(port) {
+			return other
+		}
+	}
+	return nil
+}
+
+// Close ends all sessions and returns when their sockets are closed. The lanes
+// themselves end with the SSH connections that carry them.
+func (r *Registry) Close() {
+	r.mu.Lock()
+	r.closed = true
+	sessions := make([]*Session, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		sessions = append(sessions, s)
+	}
+	r.mu.Unlock()
+	for _, s := range sessions {
+		s.close("the relay is shutting down")
+	}
+}
+
+func (c Config) withDefaults() Config {
+	if c.Idle <= 0 {
+		c.Idle = DefaultIdle
+	}
+	if c.MaxFlows <= 0 {
+		c.MaxFlows = DefaultMaxFlows
+	}
+	if c.MaxDelay <= 0 {
+		c.MaxDelay = defaultMaxDelay
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

@@ -1,0 +1,217 @@
+package session
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"funnel/internal/flow"
+	"funnel/internal/lane"
+	"funnel/internal/obs"
+	"funnel/proto"
+)
+
+const defaultMaxDelay = lane.DefaultMaxDelay
+
+// Session is one agent's presence at the relay. A lock order: registry before
+// session; never the other way round.
+type Session struct {
+	// Fixed after newSession.
+	registry    *Registry
+	token       proto.Token
+	fingerprint string
+	log         *slog.Logger
+	config      Config
+	set         *lane.Set
+	readers     sync.WaitGroup // the goroutines that read public sockets
+
+	drops obs.Drops
+
+	binds sync.Mutex // held while a socket is opened: the same forward may be asked for on two lanes
+
+	mu       sync.Mutex
+	slots    [lane.MaxLanes]*attachment // guarded by mu, as all below
+	lanes    int
+	bindings map[uint32]*binding
+	flows    *flow.Table[*conversation]
+	nextFlow uint32
+	sweeping bool        // sweep is due
+	sweep    *time.Timer // ends idle flows while there are flows
+	grace    *time.Timer // ends the session while there are no lanes
+	reported obs.DropCounts
+	reportAt time.Duration
+	closed   bool
+}
+
+// conversation is a flow and where its client is.
+type conversation struct {
+	*flow.Flow
+	binding *binding
+	from    origin
+	conn    socketRef
+}
+
+func newSession(r *Registry, token proto.Token, peer Peer) *Session {
+	s := &Session{
+		registry:    r,
+		token:       token,
+		fingerprint: peer.Fingerprint,
+		log:         r.config.Log.With("session", fmt.Sprintf("%x", token[:4]), "key", peer.Name),
+		config:      r.config,
+		bindings:    make(map[uint32]*binding),
+		flows:       flow.NewTable[*conversation](r.config.MaxFlows, r.config.Idle),
+	}
+	s.set = lane.NewSet(&s.drops, r.config.Copies)
+	s.sweep = time.AfterFunc(time.Hour, s.sweepFlows)
+	s.sweep.Stop()
+	s.grace = time.AfterFunc(grace, s.expire)
+	return s
+}
+
+// attach reserves a slot for a lane.
+func (s *Session) attach(a *attachment) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return &proto.Error{Code: proto.CodeUnknownSession, Text: "the session has just ended; start a new one"}
+	}
+	for slot := range s.slots {
+		if s.slots[slot] != nil {
+			continue
+		}
+		s.slots[slot] = a
+		a.slot = slot
+		s.lanes++
+		s.grace.Stop()
+		// The slot's last lane may have carried the flows' headers; this one
+		// has not.
+		s.flows.All(func(e *flow.Entry[*conversation]) { e.Value.Forget(slot) })
+		return nil
+	}
+	return &proto.Error{Code: proto.CodeLimit, Text: fmt.Sprintf("a session has at most %d lanes", lane.MaxLanes)}
+}
+
+// detach frees a lane's slot. A session without lanes ends after a grace, or
+// at once if it has no ports to keep.
+func (s *Session) detach(a *attachment) {
+	s.mu.Lock()
+	s.slots[a.slot] = nil
+	s.lanes--
+	last := s.lanes == 0 && !s.closed
+	keep := len(s.bindings) > 0
+	if last && keep {
+		s.grace.Reset(grace)
+	}
+	s.mu.Unlock()
+	if last && !keep {
+		s.close("its last lane ended")
+	}
+}
+
+// expire ends a session that stayed without lanes.
+func (s *Session) expire() {
+	s.mu.Lock()
+	alone := s.lanes == 0
+	s.mu.Unlock()
+	if alone {
+		s.close("its agent did not come back")
+	}
+}
+
+// abandonedPort reports whether s has no lane and holds port.
+func (s *Session) abandonedPort(port uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lanes > 0 || s.closed {
+		return false
+	}
+	for _, b := range s.bindings {
+		if b.port == port {
+			return true
+		}
+	}
+	return false
+}
+
+// close ends the session: its public sockets are closed when it returns, and
+// its lanes told to end. It may be called twice.
+func (s *Session) close(why string) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	s.sweep.Stop()
+	s.grace.Stop()
+	bindings := make([]*binding, 0, len(s.bindings))
+	for _, b := range s.bindings {
+		bindings = append(bindings, b)
+	}
+	lanes := s.slots
+	s.flows.All(s.flows.Remove)
+	s.mu.Unlock()
+
+	for _, b := range bindings {
+		b.close()
+	}
+	for _, a := range lanes {
+		if a != nil {
+			a.tell(proto.Close{Code: proto.CodeClosing, Text: why}) // its last message: write ends the lane
+		}
+	}
+	s.readers.Wait()
+	s.registry.forget(s)
+	s.log.Info("udp session closed", "cause", why, "drops", s.drops.Snapshot())
+}
+
+// sweepFlows ends idle flows, and comes again while flows are left.
+func (s *Session) sweepFlows() {
+	now := lane.Now()
+	var gone []uint32
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	for e := s.flows.Expired(now); e != nil; e = s.flows.Expired(now) {
+		e.Value.binding.forget(e)
+		gone = append(gone, e.ID)
+	}
+	s.sweeping = s.flows.Len() > 0
+	if s.sweeping {
+		s.sweep.Reset(s.sweepEvery())
+	}
+	s.mu.Unlock()
+	s.sendGone(gone, proto.GoneIdle)
+	s.reportDrops(now)
+}
+
+func (s *Session) sweepEvery() time.Duration { return min(s.config.Idle/sweepParts, sweepMost) }
+
+// sendGone tells the agent of flows that ended here.
+func (s *Session) sendGone(flows []uint32, reason proto.GoneReason) {
+	if len(flows) == 0 {
+		return
+	}
+	for _, id := range flows {
+		s.set.SendRecord(proto.AppendGone(nil, id, reason))
+	}
+	s.set.Flush()
+}
+
+// reportDrops says now and then what was lost since the last time.
+func (s *Session) reportDrops(now time.Duration) {
+	counts := s.drops.Snapshot()
+	s.mu.Lock()
+	since := counts.Since(s.reported)
+	due := since.Lost() > 0 && now-s.reportAt >= dropReport
+	if due {
+		s.reported, s.reportAt = counts, now
+	}
+	s.mu.Unlock()
+	if due {
+		s.log.Warn("datagrams dropped", "reasons", since)
+	}
+}
