@@ -7,7 +7,7 @@ import (
 )
 
 // Type is the type of a control message. A peer that doesn't know a type
-// ignores the message if the type is 128 or more, and ends the lane with
+// ignores the message if the type is 128 or more, and ends the session with
 // CodeMalformed otherwise.
 type Type byte
 
@@ -44,7 +44,7 @@ type Bind struct {
 // Bound says that a forward's socket is open.
 type Bound struct {
 	Forward uint32
-	Host    string // the address bound, a literal; "" for every address
+	Host    string // the address bound, as asked for or as a literal; "" for every address
 	Port    uint16 // the port bound, never 0
 }
 

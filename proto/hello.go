@@ -13,6 +13,10 @@ const magic = "funnel\r\n"
 // preambleLength is the magic, the version and the length of the body.
 const preambleLength = len(magic) + 2 + 2
 
+// maxWelcomeText is what a welcome has room for within MaxHello, with a quarter
+// left for fields of versions to come.
+const maxWelcomeText = MaxHello * 3 / 4
+
 // Hello is the agent's first message on a lane. Every version of the protocol
 // starts with it in this form, so that two that can't talk can say so.
 type Hello struct {
@@ -81,7 +85,7 @@ func (w Welcome) Append(b []byte) []byte {
 	b = append(b, byte(w.Code))
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Features))
 	b = append(b, w.Session[:]...)
-	b = appendLong(b, w.Text, MaxText-256)
+	b = appendLong(b, w.Text, maxWelcomeText)
 	return closePreamble(b, body)
 }
 

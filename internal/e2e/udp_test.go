@@ -37,7 +37,7 @@ type udpPair struct {
 	conns []net.Conn // guarded by mu: the relay's ends of the lanes
 }
 
-func newUDPPair(t *testing.T, configure func(*replay.Config, *session.Config), forwards ...forward.Forward) *udpPair {
+func newUDPPair(t testing.TB, configure func(*replay.Config, *session.Config), forwards ...forward.Forward) *udpPair {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	p := &udpPair{bound: make(chan netip.AddrPort, 64), refused: make(chan error, 64)}
@@ -62,7 +62,11 @@ func newUDPPair(t *testing.T, configure func(*replay.Config, *session.Config), f
 		if err != nil {
 			return nil, err
 		}
-		return &replay.Lane{Channel: conn, Socket: tcpio.NewSocket(conn), Close: conn.Close}, nil
+		channel, err := dialChannel(conn)
+		if err != nil {
+			return nil, err
+		}
+		return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(conn), Close: conn.Close}, nil
 	}
 	p.group = replay.New(agentConfig)
 	agentCtx, stopAgent := context.WithCancel(context.Background())
@@ -91,7 +95,12 @@ func (p *udpPair) accept(ctx context.Context, listener net.Listener, log *slog.L
 		p.conns = append(p.conns, conn)
 		p.mu.Unlock()
 		lanes.Go(func() {
-			err := p.registry.Serve(ctx, conn, session.Peer{
+			channel, err := acceptChannel(conn)
+			if err != nil {
+				conn.Close()
+				return
+			}
+			err = p.registry.Serve(ctx, channel, session.Peer{
 				Fingerprint: "SHA256:test", Name: "test", Remote: conn.RemoteAddr().String(),
 				Grant: openGrant{}, Socket: tcpio.NewSocket(conn), Log: log,
 			})
@@ -114,7 +123,7 @@ func (p *udpPair) cut() {
 
 // address waits until the next forward is bound and returns where it is
 // reached from here.
-func (p *udpPair) address(t *testing.T) string {
+func (p *udpPair) address(t testing.TB) string {
 	t.Helper()
 	select {
 	case a := <-p.bound:
@@ -128,7 +137,7 @@ func (p *udpPair) address(t *testing.T) string {
 }
 
 // udpEcho is a UDP server that sends everything back.
-func udpEcho(t *testing.T) netip.AddrPort {
+func udpEcho(t testing.TB) netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
@@ -154,7 +163,7 @@ func udpForward(target netip.AddrPort) forward.Forward {
 }
 
 // exchange sends payload to address until it comes back.
-func exchange(t *testing.T, conn net.Conn, payload []byte) {
+func exchange(t testing.TB, conn net.Conn, payload []byte) {
 	t.Helper()
 	b := make([]byte, 65536)
 	for range 40 {
@@ -170,7 +179,7 @@ func exchange(t *testing.T, conn net.Conn, payload []byte) {
 	require.Fail(t, "no datagram came back")
 }
 
-func dialUDP(t *testing.T, address string) net.Conn {
+func dialUDP(t testing.TB, address string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("udp", address)
 	require.NoError(t, err)

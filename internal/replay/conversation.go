@@ -118,13 +118,17 @@ func (g *Group) forget(id uint32) {
 	}
 }
 
-// endFlows ends all flows.
-func (g *Group) endFlows() {
+func everyFlow(*conversation) bool { return true }
+
+// endFlows ends the flows that which picks.
+func (g *Group) endFlows(which func(*conversation) bool) {
 	var ended []*conversation
 	g.mu.Lock()
 	g.flows.All(func(e *flow.Entry[*conversation]) {
-		g.flows.Remove(e)
-		ended = append(ended, e.Value)
+		if which(e.Value) {
+			g.flows.Remove(e)
+			ended = append(ended, e.Value)
+		}
 	})
 	g.mu.Unlock()
 	for _, c := range ended {

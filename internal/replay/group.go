@@ -194,7 +194,7 @@ func (g *Group) close() {
 	g.closed = true
 	g.sweep.Stop()
 	g.mu.Unlock()
-	g.endFlows()
+	g.endFlows(everyFlow)
 }
 
 func (c Config) withDefaults() Config {

@@ -54,7 +54,7 @@ func (g *Group) lost(token proto.Token) {
 	}
 	g.mu.Unlock()
 	if present {
-		g.endFlows()
+		g.endFlows(everyFlow)
 	}
 }
 
@@ -175,6 +175,7 @@ func (g *Group) unbound(m proto.Unbound) error {
 	g.mu.Lock()
 	g.wishes[m.Forward].state = waiting
 	g.mu.Unlock()
+	g.endFlows(func(c *conversation) bool { return c.Forward == m.Forward })
 	g.config.Refused(int(m.Forward), fmt.Errorf("relay lost the public socket: %w", &proto.Error{Code: m.Code, Text: m.Text}))
 	return nil
 }

@@ -20,6 +20,7 @@ type attachment struct {
 	peer    Peer
 	slot    int
 	outbox  chan proto.Message // to the agent; never closed
+	cancel  context.CancelFunc // ends the lane
 }
 
 // outboxSize bounds the control messages waiting for an agent: an answer for
@@ -39,7 +40,7 @@ func (r *Registry) Serve(ctx context.Context, channel io.ReadWriteCloser, peer P
 
 	late := time.AfterFunc(helloTimeout, cancel)
 	defer late.Stop()
-	a, err := r.greet(channel, peer)
+	a, err := r.greet(channel, peer, cancel)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (r *Registry) Serve(ctx context.Context, channel io.ReadWriteCloser, peer P
 }
 
 // greet answers the agent's hello and attaches the lane to its session.
-func (r *Registry) greet(channel io.ReadWriter, peer Peer) (*attachment, error) {
+func (r *Registry) greet(channel io.ReadWriter, peer Peer, cancel context.CancelFunc) (*attachment, error) {
 	hello, err := proto.ReadHello(channel)
 	if err != nil {
 		if errors.Is(err, proto.ErrMalformed) {
@@ -67,7 +68,7 @@ func (r *Registry) greet(channel io.ReadWriter, peer Peer) (*attachment, error) 
 		r.refuse(channel, err)
 		return nil, err
 	}
-	a := &attachment{peer: peer, outbox: make(chan proto.Message, outboxSize)}
+	a := &attachment{peer: peer, cancel: cancel, outbox: make(chan proto.Message, outboxSize)}
 	a.session, err = r.join(hello.Session, peer)
 	if err == nil {
 		err = a.session.attach(a)
@@ -152,12 +153,12 @@ func (a *attachment) read(ctx context.Context, m *mux.Mux) error {
 	}
 }
 
-// broken ends a lane whose control stream can't be read on. An agent that
-// broke the format is told so, which ends the lane by way of write.
+// broken ends a lane whose control stream can't be read on. An agent that broke
+// the format can't be trusted with the session: it is told why and starts anew.
 func (a *attachment) broken(cause error) error {
-	if errors.Is(cause, proto.ErrMalformed) && a.tell(proto.Close{Code: proto.CodeMalformed, Text: cause.Error()}) {
-		a.session.log.Warn("agent broke the protocol", "slot", a.slot, "remote", a.peer.Remote, "cause", cause)
-		return nil
+	if errors.Is(cause, proto.ErrMalformed) {
+		a.session.end(proto.CodeMalformed, cause.Error())
+		return nil // write ends the lane when the agent has been told
 	}
 	return cause
 }

@@ -134,9 +134,12 @@ func (s *Session) abandonedPort(port uint16) bool {
 	return false
 }
 
-// close ends the session: its public sockets are closed when it returns, and
-// its lanes told to end. It may be called twice.
-func (s *Session) close(why string) {
+// close ends the session on purpose; see end.
+func (s *Session) close(why string) { s.end(proto.CodeClosing, why) }
+
+// end ends the session: its public sockets are closed when it returns, and its
+// lanes told to end and why. It may be called twice.
+func (s *Session) end(code proto.Code, why string) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -157,8 +160,8 @@ func (s *Session) close(why string) {
 		b.close()
 	}
 	for _, a := range lanes {
-		if a != nil {
-			a.tell(proto.Close{Code: proto.CodeClosing, Text: why}) // its last message: write ends the lane
+		if a != nil && !a.tell(proto.Close{Code: code, Text: why}) { // the last message: write ends the lane
+			a.cancel()
 		}
 	}
 	s.readers.Wait()
