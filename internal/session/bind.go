@@ -138,6 +138,9 @@ func refusal(m proto.Bind, err error) proto.Refused {
 	case addressInUse(err):
 		refused.Code = proto.CodeInUse
 		refused.Text = fmt.Sprintf("UDP port %d of the relay is in use", m.Port)
+		if m.Port == 0 {
+			refused.Text = "none of the UDP ports that may be bound is free at the relay"
+		}
 	}
 	return refused
 }

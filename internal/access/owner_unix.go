@@ -1,0 +1,27 @@
+//go:build unix
+
+package access
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// keepOwner gives f the owner and group of another file.
+func keepOwner(f *os.File, like fs.FileInfo) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	have, haveOK := info.Sys().(*syscall.Stat_t)
+	want, wantOK := like.Sys().(*syscall.Stat_t)
+	if !haveOK || !wantOK || have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+		return fmt.Errorf("keep the owner of %s: %w", like.Name(), err)
+	}
+	return nil
+}
