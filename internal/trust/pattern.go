@@ -1,0 +1,120 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// pattern tells which hosts a line is about. Names are as [hostName] makes them.
+type pattern interface {
+	match(name string) bool
+}
+
+// parsePattern reads the first field of a line, see sshd(8), "SSH_KNOWN_HOSTS
+// FILE FORMAT".
+func parsePattern(hosts []string) (pattern, error) {
+	if len(hosts) > 0 && strings.HasPrefix(hosts[0], "|") {
+		if len(hosts) > 1 {
+			return nil, errors.New("a hashed host stands alone")
+		}
+		return parseHashed(hosts[0])
+	}
+	var list patternList
+	for _, host := range hosts {
+		negated := strings.HasPrefix(host, "!")
+		text := strings.ToLower(strings.TrimPrefix(host, "!"))
+		if text == "" && negated {
+			return nil, errors.New("nothing follows the ! of a host pattern")
+		}
+		if text != "" {
+			list = append(list, wildcard{text, negated})
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no host pattern")
+	}
+	return list, nil
+}
+
+// patternList matches when one of its patterns does and no negated one.
+type patternList []wildcard
+
+type wildcard struct {
+	text    string
+	negated bool
+}
+
+func (l patternList) match(name string) bool {
+	matched := false
+	for _, p := range l {
+		if !matchWildcard(p.text, name) {
+			continue
+		}
+		if p.negated {
+			return false
+		}
+		matched = true
+	}
+	return matched
+}
+
+// matchWildcard tells whether text is what pattern says, in which * stands for
+// any characters and ? for one. It looks at each star once and never
+// backtracks past the last, so a hostile pattern costs no more than the product
+// of the lengths.
+func matchWildcard(pattern, text string) bool {
+	star, resume := -1, 0
+	p, t := 0, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0:
+			resume++
+			p, t = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// hashed hides a host's name: HMAC-SHA1 of it under a salt of the line's own.
+type hashed struct {
+	salt, sum []byte
+}
+
+// parseHashed reads "|1|salt|sum", both in base64; 1 is the only kind there is.
+func parseHashed(text string) (pattern, error) {
+	parts := strings.Split(text, "|")
+	if len(parts) != 4 || parts[1] != "1" {
+		return nil, errors.New("a hashed host has the form |1|salt|hash")
+	}
+	salt, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil {
+		return nil, fmt.Errorf("read the salt of a hashed host: %w", err)
+	}
+	sum, err := base64.StdEncoding.DecodeString(parts[3])
+	if err != nil {
+		return nil, fmt.Errorf("read a hashed host: %w", err)
+	}
+	if len(sum) != sha1.Size {
+		return nil, fmt.Errorf("a hashed host has %d bytes, not %d", sha1.Size, len(sum))
+	}
+	return hashed{salt, sum}, nil
+}
+
+func (h hashed) match(name string) bool {
+	mac := hmac.New(sha1.New, h.salt)
+	mac.Write([]byte(name))
+	return bytes.Equal(mac.Sum(nil), h.sum)
+}
