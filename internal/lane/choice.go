@@ -13,8 +13,8 @@ import (
 // that lane is in trouble. Several copies rotate over all lanes: each lane then
 // carries fewer of a flow's datagrams and so holds fewer of them up when it
 // loses one.
-func (s *Set) choose(picked *[maxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequence uint32, size int, now time.Duration) int {
-	want := min(int(s.copies.level.Load()), len(lanes), maxCopies)
+func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequence uint32, size int, now time.Duration) int {
+	want := min(int(s.copies.level.Load()), len(lanes), MaxCopies)
 	if want <= 1 {
 		picked[0] = s.steady(lanes, f)
 		return 1

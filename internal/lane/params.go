@@ -78,9 +78,9 @@ const (
 	// one a look, the last of them stands for all further ones.
 	maxMarks = 16
 
-	// maxCopies bounds the lanes one datagram is sent on: three reach 99.8 % on
+	// MaxCopies bounds the lanes one datagram is sent on: three reach 99.8 % on
 	// time at 3 % loss, and a fourth gains less than it costs.
-	maxCopies = 3
+	MaxCopies = 3
 
 	// lossSpan is the length of each of the two spans that the rate of loss is
 	// taken over, and lossSample the segments below which it says nothing:

@@ -26,7 +26,7 @@ type Set struct {
 // on so many lanes as copies says, 1 to 3; for 0 the set decides by what the
 // lanes lose.
 func NewSet(drops *obs.Drops, copies int) *Set {
-	s := &Set{drops: drops, copies: newCopies(min(copies, maxCopies))}
+	s := &Set{drops: drops, copies: newCopies(min(copies, MaxCopies))}
 	s.lanes.Store(new([]*Lane))
 	return s
 }
@@ -74,7 +74,7 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 	}
 	s.observe(lanes, at)
 	p := newPacket(f, payload, at)
-	var picked [maxCopies]*Lane
+	var picked [MaxCopies]*Lane
 	n := s.choose(&picked, lanes, f, p.sequence, p.size(), at)
 	for range n - 1 {
 		p.retain()

@@ -1,0 +1,138 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// listenConfig is without multipath TCP, which Go turns on for listeners where
+// the kernel can: what we ask of a socket later knows nothing of it.
+var listenConfig = func() *net.ListenConfig {
+	config := &net.ListenConfig{}
+	config.SetMultipathTCP(false)
+	return config
+}()
+
+// listen opens a forward's listeners at a bind address as RFC 4254 §7.1 has
+// them: "" for every address of both families, "0.0.0.0" and "::" for every
+// one of their family alone, "localhost" for loopback of both families, or a
+// literal address. It returns the port, which for port 0 the system chose.
+func listen(host string, port uint16) ([]net.Listener, uint16, error) {
+	if host == "localhost" {
+		return listenLocalhost(port)
+	}
+	listener, bound, err := listenOne(network(host), host, port)
+	if err != nil {
+		return nil, 0, err
+	}
+	return []net.Listener{listener}, bound, nil
+}
+
+// network keeps "0.0.0.0" and "::" from standing for both families.
+func network(host string) string {
+	switch host {
+	case "":
+		return "tcp"
+	case "0.0.0.0":
+		return "tcp4"
+	case "::":
+		return "tcp6"
+	}
+	return "tcp"
+}
+
+func listenOne(network, host string, port uint16) (net.Listener, uint16, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(int(port)))
+	listener, err := listenConfig.Listen(context.Background(), network, address)
+	if err != nil {
+		return nil, 0, err
+	}
+	return listener, addrPort(listener.Addr()).Port(), nil
+}
+
+// listenLocalhost listens on one port of both loopback addresses, or of the one
+// that this host has.
+func listenLocalhost(port uint16) ([]net.Listener, uint16, error) {
+	var err error
+	for range localhostTries {
+		var first net.Listener
+		var bound uint16
+		first, bound, err = listenOne("tcp4", "127.0.0.1", port)
+		if isUnsupported(err) {
+			first, bound, err = listenOne("tcp6", "::1", port)
+			return []net.Listener{first}, bound, err
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		var second net.Listener
+		second, _, err = listenOne("tcp6", "::1", bound)
+		switch {
+		case err == nil:
+			return []net.Listener{first, second}, bound, nil
+		case isUnsupported(err):
+			return []net.Listener{first}, bound, nil
+		}
+		_ = first.Close()
+		if port != 0 {
+			break // only a port of the system's choice is worth another try
+		}
+	}
+	return nil, 0, err
+}
+
+// isUnsupported says whether err means that this host lacks the address family
+// or its loopback address.
+func isUnsupported(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) ||
+		errors.Is(err, syscall.EPROTONOSUPPORT)
+}
+
+// explainListen says why the system didn't let us listen, to a person who
+// doesn't see the relay and asked for port of host.
+func explainListen(err error, host string, port uint16) string {
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Sprintf("tcp port %d of the relay is in use", port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Sprintf("the relay has no address %s", host)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("the system does not let the relay bind tcp port %d: ports below 1024 want root or CAP_NET_BIND_SERVICE", port)
+	case errors.As(err, &number):
+		return fmt.Sprintf("the relay can't bind tcp port %d: %v", port, number)
+	}
+	return fmt.Sprintf("the relay can't bind tcp port %d", port)
+}
+
+// accept calls handle, which must not block, with each connection, until
+// listener is closed. It is in no hurry to give up on one that fails otherwise.
+func accept(ctx context.Context, listener net.Listener, log *slog.Logger, handle func(net.Conn)) {
+	pause := acceptPauseFirst
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+			pause = acceptPauseFirst
+			handle(conn)
+			continue
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+			return
+		}
+		if pause == acceptPauseFirst {
+			log.Error("accept connections", "listen", listener.Addr().String(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, acceptPauseMost)
+	}
+}

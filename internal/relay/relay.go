@@ -1,0 +1,221 @@
+// Package relay is the SSH server of funnel-relay. It lets authenticated
+// clients forward TCP ports as RFC 4254 §7 has it, so that any SSH client will
+// do, and gives UDP to internal/session by way of a subsystem. It knows no
+// passwords, no shell and no commands.
+//
+// The way of a connection: [Relay.Run] accepts it, login.go authenticates it
+// and makes it a link, link.go owns everything that belongs to the link and
+// ends with it. requests.go answers tcpip-forward, whose listeners binding.go
+// serves; each conn of a client is carried by conn.go. channels.go takes what
+// the link's client opens.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/access"
+	"funnel/internal/obs"
+	"funnel/internal/session"
+	"funnel/internal/sshwire"
+	"funnel/internal/tcpio"
+)
+
+// Authorizer says what a key may do; see access.Keys.
+type Authorizer interface {
+	// Authorize says what the holder of key may do, or why not to let it in. It
+	// may be called for keys that the client turns out not to hold.
+	Authorize(user string, key ssh.PublicKey, remote netip.Addr, now time.Time) (*access.Grant, error)
+}
+
+// Config is what a relay is made of. It must not be changed after New.
+type Config struct {
+	Listen   []string     // addresses to listen on, as "host:port"; port 0 lets the system choose
+	HostKeys []ssh.Signer // at least one, each of a different type
+	Keys     Authorizer
+
+	KeepaliveInterval time.Duration // between two questions to a silent client; 0 means none
+	KeepaliveCount    int           // unanswered questions after which a link is given up
+
+	// For UDP, see session.Config.
+	UDPIdle  time.Duration
+	MaxFlows int
+	MaxDelay time.Duration
+	Copies   int
+
+	Version string       // of the program, told in the SSH version string
+	Log     *slog.Logger // nil means none
+}
+
+// Relay is an SSH server. Make one with New, then call Listen and Run.
+type Relay struct {
+	config   Config // static, as all down to the blank line
+	log      *slog.Logger
+	server   *ssh.ServerConfig // without what depends on the connection
+	sessions *session.Registry
+	startups *startups
+	perKey   *tally
+	refused  obs.Throttle // logins
+	crowded  obs.Throttle // connections beyond maxStartups
+
+	listeners []net.Listener // owned by who calls Listen and Run
+}
+
+// New checks config. It opens nothing.
+func New(config Config) (*Relay, error) {
+	switch {
+	case len(config.Listen) == 0:
+		return nil, errors.New("no address to listen on was given")
+	case len(config.HostKeys) == 0:
+		return nil, errors.New("no host key was given")
+	case config.Keys == nil:
+		return nil, errors.New("nobody to say which keys may log in was given")
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	server := sshwire.ServerConfig(config.Version)
+	seen := make(map[string]bool)
+	for _, key := range config.HostKeys {
+		if kind := key.PublicKey().Type(); seen[kind] {
+			return nil, fmt.Errorf("two host keys are of the type %s: leave one out", kind)
+		}
+		seen[key.PublicKey().Type()] = true
+		server.AddHostKey(key)
+	}
+	return &Relay{
+		config:   config,
+		log:      config.Log,
+		server:   server,
+		sessions: session.NewRegistry(session.Config{
+			Idle: config.UDPIdle, MaxFlows: config.MaxFlows, MaxDelay: config.MaxDelay, Copies: config.Copies, Log: config.Log,
+		}),
+		startups: newStartups(),
+		perKey:   newTally(maxLinksPerKey),
+	}, nil
+}
+
+// ListenError says on which of the addresses a relay can't listen.
+type ListenError struct {
+	Address string // as in Config
+	Err     error
+}
+
+func (e *ListenError) Error() string { return fmt.Sprintf("listen on %s: %v", e.Address, e.Err) }
+
+// Unwrap returns the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Listen opens the listeners and returns their addresses, in the order of the
+// configuration and with the ports that the system chose. It opens all or, with
+// an error that is a *ListenError, none. Run must be called after it, and closes
+// them.
+func (r *Relay) Listen() ([]net.Addr, error) {
+	var addresses []net.Addr
+	for _, address := range r.config.Listen {
+		listener, err := listenConfig.Listen(context.Background(), "tcp", address)
+		if err != nil {
+			r.closeListeners()
+			r.listeners = nil
+			return nil, &ListenError{Address: address, Err: err}
+		}
+		r.listeners = append(r.listeners, listener)
+		addresses = append(addresses, listener.Addr())
+	}
+	return addresses, nil
+}
+
+// Run serves until ctx ends, which isn't an error. It calls Listen unless that
+// was done. When it returns, every link and port is closed and everything it
+// started has stopped. It may be called once.
+func (r *Relay) Run(ctx context.Context) error {
+	if r.listeners == nil {
+		if _, err := r.Listen(); err != nil {
+			return err
+		}
+	}
+	// The links outlive the listeners a little: their UDP sessions say goodbye.
+	linksCtx, endLinks := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endLinks(nil)
+	var accepting, links sync.WaitGroup
+	for _, listener := range r.listeners {
+		accepting.Go(func() {
+			accept(ctx, listener, r.log, func(conn net.Conn) {
+				links.Go(func() { r.serve(linksCtx, conn) })
+			})
+		})
+	}
+	<-ctx.Done()
+	r.closeListeners()
+	accepting.Wait()
+	r.sessions.Close()
+	endLinks(errStopping)
+	links.Wait()
+	return nil
+}
+
+// errStopping is why links end when the relay does.
+var errStopping = errors.New("the relay is stopping")
+
+func (r *Relay) closeListeners() {
+	for _, listener := range r.listeners {
+		_ = listener.Close()
+	}
+}
+
+// serve is one connection from its beginning to its end.
+func (r *Relay) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	remote := addrPort(conn.RemoteAddr())
+	release, ok := r.startups.admit(remote.Addr())
+	if !ok {
+		if held, ok := r.crowded.Allow(time.Now()); ok {
+			r.log.Warn("too many connections that are not logged in", "remote", remote.String(), "held_back", held)
+		}
+		return
+	}
+	l, err := r.login(ctx, &endWatch{Conn: tcpio.NewConn(conn), end: end}, remote)
+	release()
+	if err != nil {
+		return
+	}
+	l.run(ctx, end)
+}
+
+// endWatch is a connection that tells when it has ended, before x/crypto/ssh
+// gets to know and ends the channels: a client of a public port must be able to
+// tell a broken link from the end of what its target had to say.
+type endWatch struct {
+	*tcpio.Conn
+	end context.CancelCauseFunc
+}
+
+// Read reads, and calls end with the first error.
+func (w *endWatch) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.end(err)
+	}
+	return n, err
+}
+
+// addrPort is the address of a TCP connection, an IPv4 address never in its
+// IPv6 form.
+func addrPort(addr net.Addr) netip.AddrPort {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	found := tcp.AddrPort()
+	return netip.AddrPortFrom(found.Addr().Unmap(), found.Port())
+}

@@ -1,0 +1,75 @@
+package sshwire
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+)
+
+// fuzz checks that what is accepted is just what its encoding is, and that
+// nothing panics.
+func fuzz[M any](f *testing.F, parse func([]byte) (M, error), valid func(M) bool, seeds ...any) {
+	require.NotEmpty(f, seeds)
+	for _, seed := range seeds {
+		wire := ssh.Marshal(seed)
+		f.Add(wire)
+		f.Add(wire[:len(wire)-1])
+		f.Add(append(wire, 0))
+	}
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 'a'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parse(b)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+			return
+		}
+		require.Equal(t, b, ssh.Marshal(m))
+		require.True(t, valid(m), "%+v", m)
+	})
+}
+
+func FuzzForwardRequest(f *testing.F) {
+	fuzz(f, ParseForwardRequest, func(m ForwardRequest) bool {
+		return m.Port <= 65535 && len(m.Address) <= maxText
+	}, ForwardRequest{"", 0}, ForwardRequest{"0.0.0.0", 25565}, ForwardRequest{"a", 65536})
+}
+
+func FuzzForwardReply(f *testing.F) {
+	fuzz(f, ParseForwardReply, func(m ForwardReply) bool {
+		return m.Port > 0 && m.Port <= 65535
+	}, ForwardReply{0}, ForwardReply{40000}, ForwardReply{1 << 20})
+}
+
+func FuzzForwarded(f *testing.F) {
+	fuzz(f, ParseForwarded, func(m Forwarded) bool {
+		return m.Port > 0 && m.Port <= 65535 && m.OriginPort <= 65535
+	}, Forwarded{"", 80, "192.0.2.1", 4711}, Forwarded{"::", 1, "2001:db8::1", 65536})
+}
+
+func FuzzDirect(f *testing.F) {
+	fuzz(f, ParseDirect, func(m Direct) bool {
+		return m.Address != "" && m.Port > 0 && m.Port <= 65535 && m.OriginPort <= 65535
+	}, Direct{"localhost", 80, "127.0.0.1", 4711}, Direct{"", 1, "", 1})
+}
+
+func FuzzSubsystem(f *testing.F) {
+	fuzz(f, ParseSubsystem, func(m Subsystem) bool {
+		return len(m.Name) <= maxText
+	}, Subsystem{"sftp"}, Subsystem{"udp@funnel.internal"})
+}
+
+func FuzzRefusal(f *testing.F) {
+	seeds := []Refusal{{true, "no"}, {false, "port 1 of the relay is in use"}, {}}
+	for _, seed := range seeds {
+		f.Add(seed.Append(nil))
+	}
+	f.Add([]byte("\xff\xfe"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, ok := ParseRefusal(b)
+		require.Equal(t, len(b) > 0, ok)
+		require.True(t, utf8.ValidString(r.Reason))
+		require.LessOrEqual(t, len(r.Reason), maxReason)
+	})
+}

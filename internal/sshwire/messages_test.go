@@ -1,0 +1,107 @@
+package sshwire
+
+import (
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+)
+
+func unhex(t testing.TB, text string) []byte {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
+	require.NoError(t, err)
+	return b
+}
+
+func TestMessagesOnTheWire(t *testing.T) {
+	for name, test := range map[string]struct {
+		wire    string
+		message any
+		parse   func([]byte) (any, error)
+	}{
+		"forward": {"00000009 6c6f63616c686f7374 00000050", ForwardRequest{"localhost", 80},
+			func(b []byte) (any, error) { return ParseForwardRequest(b) }},
+		"forward of any address and port": {"00000000 00000000", ForwardRequest{"", 0},
+			func(b []byte) (any, error) { return ParseForwardRequest(b) }},
+		"reply": {"0000ffff", ForwardReply{65535},
+			func(b []byte) (any, error) { return ParseForwardReply(b) }},
+		"forwarded": {"00000001 2a 00001f90 00000003 3a3a31 0000d431", Forwarded{"*", 8080, "::1", 54321},
+			func(b []byte) (any, error) { return ParseForwarded(b) }},
+		"direct": {"00000007 612e7465737431 00000016 00000000 00000000", Direct{"a.test1", 22, "", 0},
+			func(b []byte) (any, error) { return ParseDirect(b) }},
+		"subsystem": {"00000004 73667470", Subsystem{"sftp"},
+			func(b []byte) (any, error) { return ParseSubsystem(b) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wire := unhex(t, test.wire)
+			require.Equal(t, wire, ssh.Marshal(test.message))
+			parsed, err := test.parse(wire)
+			require.NoError(t, err)
+			require.Equal(t, test.message, parsed)
+			for i := range wire {
+				_, err := test.parse(wire[:i])
+				require.ErrorIs(t, err, ErrMalformed, "cut to %d bytes", i)
+			}
+			_, err = test.parse(append(wire, 0))
+			require.ErrorIs(t, err, ErrMalformed, "followed by a byte")
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	long := strings.Repeat("a", maxText+1)
+	for name, test := range map[string]struct {
+		message any
+		parse   func([]byte) error
+	}{
+		"forward, port":           {ForwardRequest{"", 65536}, forwardError},
+		"forward, huge port":      {ForwardRequest{"", 1 << 31}, forwardError},
+		"forward, long address":   {ForwardRequest{long, 1}, forwardError},
+		"forward, control":        {ForwardRequest{"a\x00b", 1}, forwardError},
+		"forward, newline":        {ForwardRequest{"a\nb", 1}, forwardError},
+		"reply, port 0":           {ForwardReply{0}, replyError},
+		"reply, port":             {ForwardReply{65536}, replyError},
+		"forwarded, port 0":       {Forwarded{"", 0, "", 1}, forwardedError},
+		"forwarded, port":         {Forwarded{"", 65536, "", 1}, forwardedError},
+		"forwarded, origin port":  {Forwarded{"", 1, "", 65536}, forwardedError},
+		"forwarded, long origin":  {Forwarded{"", 1, long, 1}, forwardedError},
+		"forwarded, long address": {Forwarded{long, 1, "", 1}, forwardedError},
+		"direct, no address":      {Direct{"", 1, "", 1}, directError},
+		"direct, port 0":          {Direct{"a", 0, "", 1}, directError},
+		"direct, control":         {Direct{"a\x1b[2J", 1, "", 1}, directError},
+		"subsystem, long":         {Subsystem{long}, subsystemError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorIs(t, test.parse(ssh.Marshal(test.message)), ErrMalformed)
+		})
+	}
+}
+
+func forwardError(b []byte) error   { _, err := ParseForwardRequest(b); return err }
+func replyError(b []byte) error     { _, err := ParseForwardReply(b); return err }
+func forwardedError(b []byte) error { _, err := ParseForwarded(b); return err }
+func directError(b []byte) error    { _, err := ParseDirect(b); return err }
+func subsystemError(b []byte) error { _, err := ParseSubsystem(b); return err }
+
+func TestRefusal(t *testing.T) {
+	for _, r := range []Refusal{
+		{Final: true, Reason: "tcp port 22 is not permitted to this key"},
+		{Final: false, Reason: "port 25565 of the relay is in use"},
+		{Final: true},
+	} {
+		parsed, ok := ParseRefusal(r.Append(nil))
+		require.True(t, ok)
+		require.Equal(t, r, parsed)
+	}
+	_, ok := ParseRefusal(nil)
+	require.False(t, ok)
+
+	long := Refusal{Final: true, Reason: strings.Repeat("ü", maxReason)}
+	wire := long.Append([]byte("x"))
+	require.LessOrEqual(t, len(wire), 1+len(forbidden)+maxReason)
+	parsed, ok := ParseRefusal(wire[1:])
+	require.True(t, ok)
+	require.Equal(t, strings.Repeat("ü", maxReason/2), parsed.Reason)
+}

@@ -1,0 +1,32 @@
+package sshwire
+
+const (
+	// maxPort is the highest port of TCP, where the messages have room for 32
+	// bits.
+	maxPort = 65535
+
+	// maxText bounds addresses and names in bytes: the longest domain name
+	// (RFC 1035 §2.3.4) is longer than any literal address.
+	maxText = 255
+
+	// maxReason bounds the reason of a refusal in bytes: a few lines.
+	maxReason = 1024
+
+	// rekeyThreshold is after how many bytes we ask for new keys. During the
+	// exchange no data flows for a round trip or two, which a game would feel,
+	// so it should be rare. x/crypto/ssh asks after 64 GiB with AES, whose
+	// 128-bit blocks are the reason (RFC 4344 §3.2), but after 1 GiB with
+	// ChaCha20-Poly1305, following advice that RFC 4253 §9 gave for ciphers of
+	// its time. ChaCha20-Poly1305 bounds the number of packets, not of bytes,
+	// and x/crypto/ssh obeys that bound anyway (2^31 packets).
+	rekeyThreshold = 64 << 30
+
+	// authTries is how many keys a client may offer, as in sshd.
+	authTries = 6
+
+	// backlogLimit is up to how many bytes of ours may wait to be acknowledged
+	// while the peer's silence still counts against it. With more than that, a
+	// slow line may not have delivered our question yet. 64 KiB take less than
+	// the default of 15 s even at 50 kbit/s.
+	backlogLimit = 64 << 10
+)
