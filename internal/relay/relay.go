@@ -92,9 +92,9 @@ func New(config Config) (*Relay, error) {
 		server.AddHostKey(key)
 	}
 	return &Relay{
-		config:   config,
-		log:      config.Log,
-		server:   server,
+		config: config,
+		log:    config.Log,
+		server: server,
 		sessions: session.NewRegistry(session.Config{
 			Idle: config.UDPIdle, MaxFlows: config.MaxFlows, MaxDelay: config.MaxDelay, Copies: config.Copies, Log: config.Log,
 		}),

@@ -42,7 +42,7 @@ type Config struct {
 
 	Forwards []forward.Forward
 	Name     string        // of this agent, for the relay's log
-	Lanes    int           // kept up at once, 1 to lane.MaxLanes
+	Lanes    int           // kept up at once, 1 to lane.MaxLanes; 0 means DefaultLanes
 	Copies   int           // of each datagram on different lanes; 0 lets the group choose
 	MaxDelay time.Duration // after which a waiting datagram is dropped
 	Idle     time.Duration // after which a flow ends
@@ -201,7 +201,10 @@ func (c Config) withDefaults() Config {
 	if c.Permanent == nil {
 		c.Permanent = func(error) bool { return false }
 	}
-	c.Lanes = min(max(c.Lanes, 1), lane.MaxLanes)
+	if c.Lanes <= 0 {
+		c.Lanes = DefaultLanes
+	}
+	c.Lanes = min(c.Lanes, lane.MaxLanes)
 	if c.MaxDelay <= 0 {
 		c.MaxDelay = lane.DefaultMaxDelay
 	}

@@ -10,6 +10,11 @@ const (
 	// DefaultMaxFlows bounds the flows, each of which has a socket here.
 	DefaultMaxFlows = 20000
 
+	// DefaultLanes is how many lanes an agent keeps up: two copies of a
+	// datagram can take turns on four, so that a lane that stops for a lost
+	// segment holds up half of them; each costs the relay some 100 KiB.
+	DefaultLanes = 4
+
 	// helloTimeout is how long a relay may take to answer a hello.
 	helloTimeout = 15 * time.Second
 

@@ -119,8 +119,16 @@ func (a *attachment) run(ctx context.Context, m *mux.Mux, d *delivery) error {
 	case errors.Is(err, errDone), errors.Is(err, io.EOF):
 		err = nil
 	}
-	s.log.Info("lane closed", "slot", a.slot, "remote", a.peer.Remote, "cause", err)
+	s.log.Info("lane closed", "slot", a.slot, "remote", a.peer.Remote, "cause", describeEnd(err))
 	return err
+}
+
+// describeEnd is the cause of a lane's end, in words for the log.
+func describeEnd(err error) string {
+	if err == nil {
+		return "closed"
+	}
+	return err.Error()
 }
 
 // errDone ends a lane that has nothing wrong with it.

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"funnel/internal/keys"
+	"funnel/internal/lane"
+)
+
+// cli is the command line. Names are relied on by scripts: add, don't rename.
+type cli struct {
+	Serve     serveCommand     `cmd:"" default:"withargs" help:"Serve agents and SSH clients (the default command)."`
+	Authorize authorizeCommand `cmd:"" help:"Let a key in."`
+	Version   kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// state is where the relay keeps its files.
+type state struct {
+	StateDir       string `name:"state-dir" placeholder:"DIR" group:"Files" help:"Where host key and authorized keys are kept. Default: $$STATE_DIRECTORY, else the user's state directory."`
+	AuthorizedKeys string `name:"authorized-keys" placeholder:"FILE" group:"Files" help:"Who may log in, in OpenSSH's format, read anew at each login. Default: authorized_keys in the state directory."`
+}
+
+// directory is the state directory.
+func (s *state) directory() (string, error) {
+	if s.StateDir != "" {
+		return s.StateDir, nil
+	}
+	return keys.StateDir("funnel-relay")
+}
+
+// authorizedKeys is the authorized keys file.
+func (s *state) authorizedKeys() (string, error) {
+	if s.AuthorizedKeys != "" {
+		return s.AuthorizedKeys, nil
+	}
+	directory, err := s.directory()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(directory, "authorized_keys"), nil
+}
+
+// serveCommand is the flags of serve.
+type serveCommand struct {
+	state
+	HostKey []string `name:"host-key" sep:"none" placeholder:"FILE" group:"Files" help:"Private key that shows who this relay is. Repeatable, one of each type. Default: an ed25519 key in the state directory, made at the first start."`
+
+	Listen     []string `name:"listen" sep:"none" default:":2222" placeholder:"ADDR" group:"What to serve" help:"Listen for agents at this address, as host:port. Repeatable. Default: :2222."`
+	AllowPorts []string `name:"allow-ports" sep:"none" placeholder:"PORTS" group:"What to serve" help:"Ports that may be exposed at all, as in 1024-65535 or 443,25565. Repeatable. Privileged ports alone are allowed besides the default, 1024-65535."`
+	Bind       []string `name:"bind" sep:"none" placeholder:"ADDR" group:"What to serve" help:"Addresses that may be bound at all: an address, a prefix, or localhost. Repeatable. Default: all."`
+
+	KeepaliveInterval time.Duration `name:"keepalive-interval" default:"10s" placeholder:"10s" group:"Staying up" help:"Ask a silent client for a sign of life this often (default 10s)."`
+	KeepaliveCount    int           `name:"keepalive-count" default:"3" placeholder:"3" group:"Staying up" help:"Drop a client, and free its ports, after this many questions without an answer (default 3)."`
+
+	UDPIdle  time.Duration `name:"udp-idle" default:"3m" placeholder:"3m" group:"UDP" help:"Forget a UDP flow after this long without a datagram either way (default 3m)."`
+	MaxFlows int           `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows of an agent; beyond, the longest idle goes first (default ${maxFlows})."`
+	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
+	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
+
+	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
+	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`
+}
+
+// Help is shown below the flags.
+func (*serveCommand) Help() string {
+	return `Clients are known by their keys alone: there are no passwords, no shell and no
+commands, and any user name will do. Let a key in with funnel-relay authorize.
+
+Exit status: 0 stopped by a signal, 1 any error, 80 wrong command line.`
+}
+
+// check finds what can't work.
+func (c *serveCommand) check() error {
+	switch {
+	case c.KeepaliveInterval <= 0:
+		return fmt.Errorf("--keepalive-interval %s: must be more than 0, for example 10s", c.KeepaliveInterval)
+	case c.KeepaliveCount < 1:
+		return fmt.Errorf("--keepalive-count %d: must be 1 or more, for example 3", c.KeepaliveCount)
+	case c.UDPIdle <= 0:
+		return fmt.Errorf("--udp-idle %s: must be more than 0, for example 3m", c.UDPIdle)
+	case c.MaxDelay <= 0:
+		return fmt.Errorf("--max-delay %s: must be more than 0, for example 200ms", c.MaxDelay)
+	case c.MaxFlows < 1:
+		return fmt.Errorf("--max-flows %d: must be 1 or more, for example 20000", c.MaxFlows)
+	}
+	return nil
+}
+
+// copies is a number of lanes, 0 for auto.
+type copies int
+
+// UnmarshalText is how kong reads the flag.
+func (c *copies) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*c = 0
+		return nil
+	}
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > lane.MaxCopies {
+		return fmt.Errorf("%q is not auto or a number from 1 to %d", text, lane.MaxCopies)
+	}
+	*c = copies(n)
+	return nil
+}
+
+// authorizeCommand is the flags of authorize.
+type authorizeCommand struct {
+	state
+	Permit []string `name:"permit" sep:"none" placeholder:"PORTS[/tcp|/udp]" help:"Ports this key may expose, as in 25565, 27015-27020/udp or 192.0.2.7:443/tcp. Repeatable. Default: all that the relay allows."`
+	Name   string   `name:"name" placeholder:"NAME" help:"What logs call the key. Default: the comment in KEY."`
+	Key    []string `arg:"" name:"key" help:"The public key: a line like \"ssh-ed25519 AAAA… name\", quoted or not, a .pub file, or - to read it from standard input."`
+}
+
+// Help is shown below the flags.
+func (*authorizeCommand) Help() string {
+	return `The key may log in at once: the relay need not be restarted. To take a key out,
+delete its line from the authorized keys.`
+}
+
+var errNoKey = errors.New("no key was given on standard input")

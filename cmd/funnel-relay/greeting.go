@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/keys"
+)
+
+// greeting is what the relay says when it is up: where it is, who it is, and
+// what to type at the other end.
+type greeting struct {
+	addresses      []net.Addr
+	hostKeys       []ssh.Signer
+	authorizedKeys string // the file
+	count          int    // of keys in it
+}
+
+func (g *greeting) print(w io.Writer) {
+	for _, address := range g.addresses {
+		fmt.Fprintf(w, "funnel-relay %s listening on %s\n", programVersion(), address)
+	}
+	for _, key := range g.hostKeys {
+		public := key.PublicKey()
+		fmt.Fprintf(w, "host key %s (%s)\n", keys.Fingerprint(public), keyKind(public))
+	}
+	fmt.Fprintf(w, "to expose TCP port 25565 of another machine, run there:\n\n  %s\n\n", g.agentCommand())
+	if g.count == 0 {
+		fmt.Fprintf(w, "no key may log in yet: run \"funnel-relay authorize KEY\" with the line the agent prints, or add it to %s\n", g.authorizedKeys)
+	}
+}
+
+// agentCommand is a command line for the other end.
+func (g *greeting) agentCommand() string {
+	host, port := g.reachable()
+	relay := host
+	if port != 2222 || strings.Contains(host, ":") { // the agent's default
+		relay = net.JoinHostPort(host, strconv.Itoa(int(port)))
+	}
+	return fmt.Sprintf("funnel-agent --host-key %s --tcp 25565 %s", keys.Fingerprint(g.hostKeys[0].PublicKey()), relay)
+}
+
+// reachable is where the relay can be reached, as well as it can tell.
+func (g *greeting) reachable() (host string, port uint16) {
+	address, ok := g.addresses[0].(*net.TCPAddr)
+	if !ok {
+		return unknownHost, 2222
+	}
+	port = uint16(address.Port)
+	if !address.IP.IsUnspecified() {
+		return address.IP.String(), port
+	}
+	return publicAddress(), port
+}
+
+// unknownHost stands for the name that only the user knows.
+const unknownHost = "YOUR-VPS"
+
+// publicAddress is the first address of this machine that the Internet may
+// know; behind a NAT of the provider's there is none.
+func publicAddress() string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return unknownHost
+	}
+	best := unknownHost
+	for _, address := range addresses {
+		prefix, err := netip.ParsePrefix(address.String())
+		if err != nil {
+			continue
+		}
+		a := prefix.Addr()
+		switch {
+		case !a.IsGlobalUnicast() || a.IsPrivate():
+		case a.Is4():
+			return a.String() // what everybody can reach
+		case best == unknownHost:
+			best = a.String()
+		}
+	}
+	return best
+}
+
+// keyKind is the short name of a key's type, as ssh-keygen has it.
+func keyKind(key ssh.PublicKey) string {
+	switch key.Type() {
+	case ssh.KeyAlgoED25519:
+		return "ed25519"
+	case ssh.KeyAlgoRSA:
+		return "rsa"
+	case ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521:
+		return "ecdsa"
+	}
+	return key.Type()
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/access"
+	"funnel/internal/keys"
+	"funnel/internal/obs"
+	"funnel/internal/relay"
+)
+
+// run serves until ctx ends, which isn't an error.
+func (c *serveCommand) run(ctx context.Context, streams streams) error {
+	if err := c.check(); err != nil {
+		return &usageError{err}
+	}
+	log, err := obs.NewLogger(streams.err, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	policy, err := access.ParsePolicy(c.AllowPorts, c.Bind)
+	if err != nil {
+		return &usageError{fmt.Errorf("--allow-ports, --bind: %w", err)}
+	}
+	hostKeys, err := c.hostKeys(ctx)
+	if err != nil {
+		return err
+	}
+	path, err := c.authorizedKeys()
+	if err != nil {
+		return err
+	}
+	authorized := access.NewKeys(path, policy, log)
+	r, err := relay.New(relay.Config{
+		Listen:            c.Listen,
+		HostKeys:          hostKeys,
+		Keys:              authorized,
+		KeepaliveInterval: c.KeepaliveInterval,
+		KeepaliveCount:    c.KeepaliveCount,
+		UDPIdle:           c.UDPIdle,
+		MaxFlows:          c.MaxFlows,
+		MaxDelay:          c.MaxDelay,
+		Copies:            int(c.Copies),
+		Version:           programVersion(),
+		Log:               log,
+	})
+	if err != nil {
+		return fmt.Errorf("--host-key: %w", err)
+	}
+	addresses, err := r.Listen()
+	if err != nil {
+		return explainListen(err)
+	}
+	greeting := greeting{addresses: addresses, hostKeys: hostKeys, authorizedKeys: path}
+	greeting.count, err = authorized.Count()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Error("no key can log in", "error", err)
+	}
+	greeting.print(streams.out)
+	return r.Run(ctx)
+}
+
+// hostKeys loads the host keys, and makes the default one if it isn't there.
+func (c *serveCommand) hostKeys(ctx context.Context) ([]ssh.Signer, error) {
+	if len(c.HostKey) == 0 {
+		directory, err := c.directory()
+		if err != nil {
+			return nil, err
+		}
+		key, _, err := keys.LoadOrCreate(filepath.Join(directory, "host_ed25519"))
+		if err != nil {
+			return nil, fmt.Errorf("host key: %w", err)
+		}
+		return []ssh.Signer{key}, nil
+	}
+	var signers []ssh.Signer
+	for _, path := range c.HostKey {
+		// A server can't be asked for a passphrase at each start.
+		key, err := keys.Load(ctx, path, nil)
+		if err != nil {
+			return nil, fmt.Errorf("--host-key: %w", err)
+		}
+		signers = append(signers, key)
+	}
+	return signers, nil
+}
+
+// explainListen says what to do about an address that can't be listened on.
+func explainListen(err error) error {
+	failed, ok := errors.AsType[*relay.ListenError](err)
+	if !ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--listen %s: the port is in use; name another, or stop the program that has it", failed.Address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("--listen %s: the system keeps this port for root or CAP_NET_BIND_SERVICE; name one above 1023", failed.Address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--listen %s: this machine has no such address", failed.Address)
+	}
+	return fmt.Errorf("--listen %s: want host:port, as in :2222 or 192.0.2.7:2222: %w", failed.Address, failed.Err)
+}

@@ -1,0 +1,139 @@
+// Package agent is the SSH client that exposes targets through a relay. It
+// keeps one link for all TCP forwards, which speaks nothing but the standard
+// tcpip-forward of RFC 4254 §7 and so works with any SSH server, and leaves UDP
+// to internal/replay, for which it dials links of their own ("lanes").
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	"funnel/internal/forward"
+	"funnel/internal/trust"
+)
+
+// Config is what an agent is made of. It must not be changed after New.
+type Config struct {
+	Address  string           // the relay, as host:port to dial
+	User     string           // whom to log in as
+	Auth     []ssh.AuthMethod // used by several logins, one after the other or at once
+	HostKeys HostKeys
+	Forwards []forward.Forward
+
+	KeepaliveInterval time.Duration // between two questions to a silent relay
+	KeepaliveCount    int           // unanswered questions after which a link is dead
+
+	// ExitOnForwardFailure makes Run return ErrForward as soon as one forward
+	// is refused. Otherwise the others go on, and a refused one is asked for
+	// again unless the relay forbids it.
+	ExitOnForwardFailure bool
+
+	// UDP. Zero values stand for the defaults of replay.Config.
+	UDPIdle  time.Duration // after which a flow ends
+	MaxFlows int
+	Lanes    int           // links that carry UDP, kept up at once
+	Copies   int           // of each datagram, on different lanes
+	MaxDelay time.Duration // after which a waiting datagram is dropped
+
+	Name    string // of this agent, for the relay's log; may be empty
+	Version string // of the program, told to the relay in the SSH version string
+	Log     *slog.Logger
+	Report  func(Report) // called one at a time and must not block for long; may be nil
+}
+
+// HostKeys decides whether a relay's host key may be trusted, as trust.Verifier
+// does. Its methods are called for each login and may be called at once.
+type HostKeys interface {
+	// Callback is for one connection to address. ctx ends a question to a
+	// person.
+	Callback(ctx context.Context, address string) ssh.HostKeyCallback
+	// Algorithms is what may be asked of address; empty for the library's
+	// default.
+	Algorithms(address string) []string
+}
+
+var _ HostKeys = (*trust.Verifier)(nil)
+
+// Agent keeps forwards up. Make one with New.
+type Agent struct {
+	config  Config
+	host    string // of Address
+	dialer  *dialer
+	board   *board
+	tcp     []int    // indexes of the TCP forwards in config.Forwards
+	udp     []int    // and of the UDP ones
+	granted []uint16 // the port each forward was last bound to; the TCP link's own
+
+	gatewayPorts sync.Once // warns of sshd's default
+}
+
+// New checks config. It opens nothing.
+func New(config Config) (*Agent, error) {
+	host, _, err := net.SplitHostPort(config.Address)
+	if err != nil {
+		return nil, fmt.Errorf("read relay address %q: %w", config.Address, err)
+	}
+	if len(config.Forwards) == 0 {
+		return nil, errors.New("nothing to expose: no forward was given")
+	}
+	if config.HostKeys == nil {
+		return nil, errors.New("no way to check the relay's host key was given")
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{
+		config:  config,
+		host:    host,
+		dialer:  newDialer(config),
+		board:   newBoard(host, config),
+		granted: make([]uint16, len(config.Forwards)),
+	}
+	for i, f := range config.Forwards {
+		if f.Network == forward.UDP {
+			a.udp = append(a.udp, i)
+		} else {
+			a.tcp = append(a.tcp, i)
+		}
+	}
+	return a, nil
+}
+
+// Run keeps the forwards up until ctx ends, which isn't an error, or until
+// something happens that a retry can't mend; see Permanent. When it returns,
+// every connection is closed and everything it started has stopped. Run must
+// be called once.
+func (a *Agent) Run(ctx context.Context) error {
+	outer := ctx
+	group, ctx := errgroup.WithContext(ctx)
+	if len(a.tcp) > 0 {
+		group.Go(func() error { return a.keepLink(ctx) })
+	}
+	if len(a.udp) > 0 {
+		group.Go(func() error { return a.keepLanes(ctx) })
+	}
+	err := group.Wait()
+	if outer.Err() != nil && !Permanent(err) {
+		return nil
+	}
+	return err
+}
+
+// public is where clients reach a forward that the relay bound at host and
+// port: a wildcard stands for the relay itself, under the name we know it by.
+func (a *Agent) public(bound string, port uint16) string {
+	switch bound {
+	case "", "*", "0.0.0.0", "::":
+		bound = a.host
+	}
+	return net.JoinHostPort(bound, strconv.Itoa(int(port)))
+}

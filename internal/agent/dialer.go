@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/sshwire"
+	"funnel/internal/tcpio"
+)
+
+// dialer makes links to the relay. Safe for concurrent use.
+type dialer struct {
+	config Config
+
+	// first is held by a login until one has succeeded, so that a person is
+	// asked one question at a time, and asked it once.
+	first sync.Mutex
+
+	mu        sync.Mutex
+	loggedIn  bool
+	refusals  int   // in a row, since the last login
+	permanent error // what no later dial will mend either
+}
+
+func newDialer(config Config) *dialer { return &dialer{config: config} }
+
+// dial connects to the relay and logs in. The name is looked up each time, as
+// the relay may have moved. An error is permanent in the sense of Permanent
+// when a retry can't mend it.
+func (d *dialer) dial(ctx context.Context) (*link, error) {
+	if !d.hasLoggedIn() {
+		d.first.Lock()
+		defer d.first.Unlock()
+	}
+	if err := d.verdict(); err != nil {
+		return nil, err
+	}
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.handshake(ctx, conn)
+	return l, d.note(err)
+}
+
+// connect is the TCP part. net.Dialer tries a name's addresses of both families
+// so that a broken one costs a fraction of a second (RFC 8305).
+func (d *dialer) connect(ctx context.Context) (*tcpio.Conn, error) {
+	netDialer := net.Dialer{Timeout: connectTimeout, KeepAlive: -1}
+	raw, err := netDialer.DialContext(ctx, "tcp", d.config.Address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", d.config.Address, err)
+	}
+	if err := tcpio.Tune(raw); err != nil {
+		d.config.Log.Debug("tune connection to relay", "error", err)
+	}
+	return tcpio.NewConn(raw), nil
+}
+
+// handshake makes conn, which it owns, a link.
+func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn) (*link, error) {
+	// A question to a person isn't left standing when the login fails.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// NewClientConn knows no context; without its connection it returns.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	clock := &loginClock{conn: conn}
+	clock.allow(exchangeTimeout)
+	address := d.config.Address
+	sshConn, channels, requests, err := ssh.NewClientConn(conn, address, d.clientConfig(ctx, clock))
+	if err != nil {
+		conn.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, classify(fmt.Errorf("log in to %s: %w", address, err), d.config.User, address)
+	}
+	clock.finish()
+	return newLink(sshConn, channels, requests, conn), nil
+}
+
+func (d *dialer) clientConfig(ctx context.Context, clock *loginClock) *ssh.ClientConfig {
+	config := sshwire.ClientConfig(d.config.Version)
+	config.User = d.config.User
+	config.Auth = d.config.Auth
+	timeout := loginTimeout
+	if d.hasLoggedIn() {
+		timeout = reloginTimeout
+	}
+	check := d.config.HostKeys.Callback(ctx, d.config.Address)
+	config.HostKeyCallback = func(hostname string, remote net.Addr, key ssh.PublicKey) error {
+		clock.pause()
+		defer clock.allow(timeout)
+		return check(hostname, remote, key)
+	}
+	config.HostKeyAlgorithms = d.config.HostKeys.Algorithms(d.config.Address)
+	return config
+}
+
+// loginClock is the deadline of a login. It stands still while a person may be
+// thinking. Key exchanges later in a link's life check the host key once more,
+// and must not start it again.
+type loginClock struct {
+	mu       sync.Mutex
+	conn     net.Conn
+	finished bool
+}
+
+func (c *loginClock) allow(timeout time.Duration) { c.set(time.Now().Add(timeout)) }
+func (c *loginClock) pause()                      { c.set(time.Time{}) }
+
+// finish takes the deadline away for good.
+func (c *loginClock) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finished = true
+	_ = c.conn.SetDeadline(time.Time{})
+}
+
+// set ignores the error: only a closed connection gives one, and whoever reads
+// or writes next will see that.
+func (c *loginClock) set(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.finished {
+		_ = c.conn.SetDeadline(deadline)
+	}
+}
+
+func (d *dialer) hasLoggedIn() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loggedIn
+}
+
+func (d *dialer) verdict() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.permanent
+}
+
+// note draws the conclusions from a login that ended with err, and returns what
+// the caller is to make of it.
+func (d *dialer) note(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case err == nil:
+		d.loggedIn = true
+		d.refusals = 0
+		return nil
+	case !Permanent(err):
+		return err
+	}
+	d.refusals++
+	if d.loggedIn && errors.Is(err, ErrAuth) && d.refusals < refusalsAfterLogin {
+		// Not wrapped: it isn't permanent yet.
+		return fmt.Errorf("%v; one was accepted before, so asking again", err)
+	}
+	d.permanent = err
+	return err
+}

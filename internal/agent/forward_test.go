@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"funnel/internal/forward"
+)
+
+func freePort(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+func TestRefusedForwardLeavesTheOthers(t *testing.T) {
+	relay := newTestRelay(t).start()
+	defer relay.kill()
+	squatter, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer squatter.Close()
+	_, taken, _ := net.SplitHostPort(squatter.Addr().String())
+	port := target(t, echo)
+
+	agent := run(t, agentConfig(t, relay, taken+":127.0.0.1:"+port, "0:127.0.0.1:"+port))
+	report := agent.report()
+	require.ErrorContains(t, report.Forwards[0].Err, "address already in use")
+	requireEcho(t, report.Forwards[1].Public)
+
+	squatter.Close() // the port comes free, as when our old connection times out
+	report = agent.report()
+	require.NoError(t, report.Forwards[0].Err)
+	requireEcho(t, report.Forwards[0].Public)
+	requireEcho(t, report.Forwards[1].Public)
+	agent.stop()
+}
+
+func TestRefusedForwardEndsAStrictAgent(t *testing.T) {
+	relay := newTestRelay(t)
+	relay.refuse = func(_ string, port uint32) (string, bool) { return "port is taken", port != 0 }
+	relay.start()
+	defer relay.kill()
+	config := agentConfig(t, relay, "0:127.0.0.1:"+target(t, echo), "25565")
+	config.ExitOnForwardFailure = true
+	err := run(t, config).end()
+	require.ErrorIs(t, err, ErrForward)
+	require.EqualError(t, err, "expose tcp :25565: port is taken")
+}
+
+func TestStockServerGivesNoReason(t *testing.T) {
+	relay := newTestRelay(t)
+	relay.version = "OpenSSH_9.9"
+	relay.refuse = func(string, uint32) (string, bool) { return "", true }
+	relay.start()
+	defer relay.kill()
+	config := agentConfig(t, relay, "443:127.0.0.1:8443")
+	config.ExitOnForwardFailure = true
+	err := run(t, config).end()
+	require.ErrorIs(t, err, ErrForward)
+	for _, cause := range []string{"taken", "permitlisten", "below 1024"} {
+		require.ErrorContains(t, err, cause)
+	}
+}
+
+func TestUDPNeedsFunnelRelay(t *testing.T) {
+	t.Run("alone", func(t *testing.T) {
+		relay := newTestRelay(t)
+		relay.version = "OpenSSH_9.9"
+		relay.start()
+		defer relay.kill()
+		config := agentConfig(t, relay)
+		config.Forwards = parse(t, forward.UDP, "27015")
+		err := run(t, config).end()
+		require.ErrorIs(t, err, ErrForward)
+		require.ErrorContains(t, err, "not funnel-relay")
+	})
+	t.Run("beside TCP", func(t *testing.T) {
+		relay := newTestRelay(t)
+		relay.version = "OpenSSH_9.9"
+		relay.start()
+		defer relay.kill()
+		config := agentConfig(t, relay, "0:127.0.0.1:"+target(t, echo))
+		config.Forwards = append(config.Forwards, parse(t, forward.UDP, "27015")...)
+		agent := run(t, config)
+		report := agent.report()
+		require.ErrorContains(t, report.Forwards[1].Err, "not funnel-relay")
+		requireEcho(t, report.Forwards[0].Public)
+		agent.stop()
+	})
+	t.Run("beside TCP of a strict agent", func(t *testing.T) {
+		relay := newTestRelay(t).start()
+		defer relay.kill()
+		config := agentConfig(t, relay, freePort(t)+":127.0.0.1:1")
+		config.Forwards = append(config.Forwards, parse(t, forward.UDP, "27015")...)
+		config.ExitOnForwardFailure = true
+		require.ErrorIs(t, run(t, config).end(), ErrForward)
+	})
+}
+
+// A relay that grants the subsystem and then only echoes breaks the protocol:
+// the agent must not spin, and must end cleanly.
+func TestLaneThatTalksNonsense(t *testing.T) {
+	relay := newTestRelay(t)
+	relay.subsystem = true
+	relay.start()
+	defer relay.kill()
+	config := agentConfig(t, relay)
+	config.Forwards = parse(t, forward.UDP, "27015")
+	agent := run(t, config)
+	require.Eventually(t, func() bool { return relay.logins.Load() >= 2 }, patience, time.Millisecond)
+	agent.stop()
+}

@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/sshwire"
+	"funnel/internal/tcpio"
+)
+
+// link is one authenticated SSH connection to the relay.
+type link struct {
+	ssh.Conn
+	channels  <-chan ssh.NewChannel // must be received from until closed
+	requests  <-chan *ssh.Request   // likewise
+	transport *tcpio.Conn
+}
+
+func newLink(conn ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, transport *tcpio.Conn) *link {
+	return &link{Conn: conn, channels: channels, requests: requests, transport: transport}
+}
+
+// isFunnelRelay says whether the other end is funnel-relay, which tells why it
+// refuses a forward, rather than some other SSH server.
+func (l *link) isFunnelRelay() bool {
+	return sshwire.IsRelay(l.ServerVersion())
+}
+
+// channel is a channel that the relay opened, as far as one can rely on it.
+func (l *link) channel(channel ssh.Channel, requests <-chan *ssh.Request) *sshwire.Channel {
+	if l.isFunnelRelay() {
+		return sshwire.NewChannel(channel, requests)
+	}
+	return sshwire.NewPlainChannel(channel, requests)
+}
+
+// serve answers what the relay sends unasked, watches that it is alive, and
+// closes the link when it isn't or ctx ends. Each channel the relay opens is
+// given to open, which must not block. serve returns once the link is down and
+// says why; open isn't called any more then.
+func (l *link) serve(ctx context.Context, config Config, open func(ssh.NewChannel)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { ssh.DiscardRequests(l.requests) })
+	tasks.Go(func() {
+		sshwire.KeepaliveOver(ctx, l.transport, l.Conn, config.KeepaliveInterval, config.KeepaliveCount, func(err error) {
+			cancel(err)
+		})
+	})
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	for channel := range l.channels {
+		open(channel)
+	}
+	err := l.Wait()
+	stop()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	l.Close()
+	tasks.Wait()
+	return err
+}

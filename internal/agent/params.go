@@ -1,0 +1,53 @@
+package agent
+
+import "time"
+
+const (
+	// connectTimeout bounds one TCP connect to the relay, all its addresses
+	// together. A reachable host answers within its round trip and a lost SYN
+	// is repeated after 1 and 3 s (RFC 6298), so 15 s outlasts three losses.
+	connectTimeout = 15 * time.Second
+
+	// exchangeTimeout bounds the SSH handshake up to the relay's host key, and
+	// again what follows once a person has answered a question about it. It
+	// needs a few round trips and some arithmetic: the rest is slack for a
+	// small VPS under load.
+	exchangeTimeout = 15 * time.Second
+
+	// loginTimeout bounds the first login, in which a person may have to type
+	// a passphrase or touch a token. It is sshd's LoginGraceTime: the relay
+	// wouldn't wait longer.
+	loginTimeout = 2 * time.Minute
+
+	// reloginTimeout bounds every later login: nobody is asked for a
+	// passphrase again, but a token may still want its touch.
+	reloginTimeout = 30 * time.Second
+
+	// refusalsAfterLogin is how often in a row a relay that once accepted our
+	// key must refuse it before we believe it: a single refusal may have met
+	// the relay's list of keys half-way through an edit.
+	refusalsAfterLogin = 3
+
+	// targetTimeout bounds the connect to a target. A target on the local
+	// network answers in milliseconds; within 10 s three lost SYNs are made up
+	// for, and a client of the public port hasn't given up yet.
+	targetTimeout = 10 * time.Second
+
+	// maxDials bounds the connects to a target that are under way at once, per
+	// forward, so that a target which swallows SYNs holds at most this many
+	// sockets for targetTimeout. Further clients are refused at once.
+	maxDials = 256
+
+	// maxConns bounds the connections of one link, dialling ones included. A
+	// stalled one may hold 2 MiB of x/crypto's channel window in memory.
+	maxConns = 8192
+
+	// maxReason bounds what is shown of a relay's reason for a refusal.
+	maxReason = 300
+
+	// askAgainFirst and askAgainMost bound the wait before a refused forward is
+	// asked for again. The usual reason is our own old connection, which the
+	// relay believes alive until its keepalive gives up: tens of seconds.
+	askAgainFirst = time.Second
+	askAgainMost  = 30 * time.Second
+)

@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/forward"
+	"funnel/internal/replay"
+	"funnel/internal/sshwire"
+	"funnel/internal/tcpio"
+	"funnel/proto"
+)
+
+// errNoUDP is why a server that isn't funnel-relay can't carry UDP.
+var errNoUDP = errors.New("the SSH server there can't carry UDP: it is not funnel-relay, whose subsystem " + proto.Subsystem + " it lacks")
+
+// keepLanes keeps the UDP forwards up until ctx ends or an error is permanent.
+// If the relay turns out unable to carry UDP the TCP forwards, if there are
+// any, go on alone.
+func (a *Agent) keepLanes(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	forwards := make([]forward.Forward, len(a.udp))
+	for i, index := range a.udp {
+		forwards[i] = a.config.Forwards[index]
+	}
+	err := replay.New(replay.Config{
+		Dial:      a.dialLane,
+		Permanent: Permanent,
+		Forwards:  forwards,
+		Name:      a.config.Name,
+		Lanes:     a.config.Lanes,
+		Copies:    a.config.Copies,
+		MaxDelay:  a.config.MaxDelay,
+		Idle:      a.config.UDPIdle,
+		MaxFlows:  a.config.MaxFlows,
+		Log:       a.config.Log,
+		Bound: func(i int, addr netip.AddrPort) {
+			a.board.up(a.udp[i], a.public(addr.Addr().Unmap().String(), addr.Port()))
+		},
+		Refused: func(i int, err error) {
+			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied})
+			if err := a.board.refused(a.udp[i], err, denied); err != nil {
+				cancel(err)
+			}
+		},
+		Down: func(error) { a.board.down(a.udp) },
+	}).Run(ctx)
+	if cause := context.Cause(ctx); Permanent(cause) {
+		return cause
+	}
+	if errors.Is(err, errNoUDP) {
+		return a.giveUpUDP()
+	}
+	return err
+}
+
+// giveUpUDP notes that no UDP forward will come up. It returns nil if the TCP
+// forwards are to go on.
+func (a *Agent) giveUpUDP() error {
+	for _, i := range a.udp {
+		if err := a.board.refused(i, errNoUDP, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dialLane makes a link for UDP: the subsystem running on a session channel.
+func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
+	l, err := a.dialer.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lane := &laneLink{link: l}
+	lane.start(a.config)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	channel, err := lane.openSubsystem()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		lane.Close()
+		return nil, err
+	}
+	return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(l.transport), Close: lane.Close}, nil
+}
+
+// laneLink is a link and the goroutines that serve it.
+type laneLink struct {
+	*link
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// start serves the link until Close. It isn't bound to the context of the dial,
+// which may end before the lane does.
+func (l *laneLink) start(config Config) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	l.tasks.Go(func() {
+		err := l.serve(ctx, config, func(channel ssh.NewChannel) {
+			reject(channel, ssh.Prohibited, "this link carries UDP alone")
+		})
+		config.Log.Debug("lane's link ended", "error", err)
+	})
+}
+
+// Close ends the link and waits until all that serves it has stopped. It may be
+// called more than once.
+func (l *laneLink) Close() error {
+	err := l.link.Close()
+	l.cancel()
+	l.tasks.Wait()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// openSubsystem asks for the UDP subsystem on a new session channel (RFC 4254
+// §6.5). A server that has none refuses for good.
+func (l *laneLink) openSubsystem() (ssh.Channel, error) {
+	channel, requests, err := l.OpenChannel(sshwire.ChannelSession, nil)
+	if err != nil {
+		refused, ok := errors.AsType[*ssh.OpenChannelError](err)
+		if ok && refused.Reason != ssh.ResourceShortage {
+			return nil, &permanentError{ErrForward, fmt.Errorf("%w (it opens no session: %s)", errNoUDP, printable(refused.Message))}
+		}
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	l.tasks.Go(func() { ssh.DiscardRequests(requests) })
+	l.tasks.Go(func() { _, _ = io.Copy(io.Discard, channel.Stderr()) })
+	request := ssh.Marshal(sshwire.Subsystem{Name: proto.Subsystem})
+	ok, err := channel.SendRequest(sshwire.RequestSubsystem, true, request)
+	if err != nil {
+		return nil, fmt.Errorf("ask for subsystem %s: %w", proto.Subsystem, err)
+	}
+	if !ok {
+		return nil, &permanentError{ErrForward, errNoUDP}
+	}
+	return channel, nil
+}
