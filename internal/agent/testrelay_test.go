@@ -133,8 +133,12 @@ func (r *testRelay) serve(conn net.Conn) {
 			r.session(channel)
 		}
 	})
-	var listeners sync.WaitGroup
-	defer listeners.Wait()
+	var open []net.Listener
+	defer func() {
+		for _, listener := range open {
+			listener.Close()
+		}
+	}()
 	for request := range requests {
 		if r.frozen.Load() {
 			continue
@@ -144,7 +148,7 @@ func (r *testRelay) serve(conn net.Conn) {
 			continue
 		}
 		if listener := r.forward(link, request); listener != nil {
-			defer listener.Close()
+			open = append(open, listener)
 		}
 	}
 }
