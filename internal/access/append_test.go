@@ -83,7 +83,7 @@ func TestAppendRefusesAKeyThatIsThere(t *testing.T) {
 		{"# first\n" + key + " home\n", key + " home", "in line 2 of %s: change or take out that line"},
 		{"\n\n" + `permitlisten="80" ` + key, `permitlisten="80" ` + key, "in line 3 of %s: change"},
 		{"oops " + key + "\n", "oops " + key, `in line 1 of %s: but that line is skipped, because option "oops" is not known`},
-		{"cert-authority " + key + "\n", "cert-authority " + key, "because cert-authority is not supported yet"},
+		{"cert-authority " + key + "\n", "cert-authority " + key, "in line 1 of %s: change"},
 	} {
 		f := newTestFile(t, test.content)
 		line, added, err := Append(f.path, testKey(t, 1), "again", nil)

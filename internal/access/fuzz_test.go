@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"iter"
 	"net/netip"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ func FuzzAuthorizedKeys(f *testing.F) {
 		key, key + " home\r\n", "# x\n\n" + key, `permitlisten="80/udp",permitlisten="localhost:*" ` + key,
 		`restrict,port-forwarding,permitopen="a:1" ` + key, `from="!10.0.0.0/8,*",expiry-time="20301231Z" ` + key,
 		`command="a \"b\" c" ` + key, `command="` + key, "cert-authority " + key, "ssh-ed25519 AAAA", "\ufeff" + key,
+		`cert-authority,principals="a,b",max-flows="9",max-bandwidth="1M" ` + key,
 		`permitlisten="1-65535"` + "\t" + key + "\x00\xff", ",,, " + key, "=\" " + key, "ssh-", `"\" ` + key,
 	} {
 		f.Add([]byte(seed))
@@ -28,10 +30,11 @@ func FuzzAuthorizedKeys(f *testing.F) {
 		keys := NewKeys("", policy, nil)
 		version := keys.parse(data)
 		total := 0
-		for blob, entries := range version.keys {
+		for blob, entries := range joined(version.keys, version.authorities) {
 			require.NotEmpty(t, blob)
 			total += len(entries)
 			for _, e := range entries {
+				_ = e.options.limits.String()
 				require.Equal(t, cleanName(e.name), e.name)
 				require.LessOrEqual(t, len(e.name), maxName)
 				_ = e.admit(netip.Addr{}, noon)
@@ -43,6 +46,19 @@ func FuzzAuthorizedKeys(f *testing.F) {
 		number, text := findKey(data, testKey(t, 1))
 		require.Equal(t, number > 0, text != "")
 	})
+}
+
+// joined yields what is in both maps.
+func joined(maps ...map[string][]*entry) iter.Seq2[string, []*entry] {
+	return func(yield func(string, []*entry) bool) {
+		for _, m := range maps {
+			for blob, entries := range m {
+				if !yield(blob, entries) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func checkGrant(t *testing.T, grant *Grant) {

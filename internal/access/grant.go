@@ -3,7 +3,11 @@ package access
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/forward"
 )
@@ -17,18 +21,40 @@ type Grant struct {
 	// Name is the key's comment, made fit for a log; "" if there is none.
 	Name string
 
-	// Fingerprint is the key's, as in "SHA256:…".
+	// Fingerprint is the key's, as in "SHA256:…". That of a certificate is the
+	// fingerprint of the key it certifies.
 	Fingerprint string
+
+	// Authority is the fingerprint of the key that signed the certificate, ""
+	// without one; Serial is the certificate's number.
+	Authority string
+	Serial    uint64
 
 	// NoTouchRequired says that a security key needn't be touched. The SSH
 	// server demands a touch unless it finds "no-touch-required" among the
 	// login's extensions.
 	NoTouchRequired bool
 
-	forwarding bool
-	listen     []Permit // empty: everything
-	open       []Permit // empty: nothing
-	policy     Policy
+	// Limits are the key's own.
+	Limits Limits
+
+	forwarding  bool
+	unforwarded string   // why not, if it isn't the line's options
+	listen      []Permit // empty: everything
+	open        []Permit // empty: nothing
+	policy      Policy
+	until       time.Time // when it ends by itself; zero: never
+
+	login   login
+	version uint64   // of the files it rests on
+	account *Account // what its identity uses
+}
+
+// login is what a grant was given to.
+type login struct {
+	user   string
+	key    ssh.PublicKey
+	remote netip.Addr
 }
 
 // Bind opens a public socket through try, if the key and the operator permit
@@ -43,8 +69,27 @@ type Grant struct {
 //
 // The error is a *Denied if it isn't try's.
 func (g *Grant) Bind(network, host string, port uint16, try func(host string, port uint16) (uint16, error)) (uint16, error) {
-	deny := func(limit Limit, format string, values ...any) (uint16, error) {
-		return 0, &Denied{Network: network, Host: host, Port: port, Limit: limit, text: fmt.Sprintf(format, values...)}
+	narrowed, permitted, err := g.mayBind(network, host, port)
+	if err != nil {
+		return 0, err
+	}
+	if port != 0 {
+		return try(narrowed, port)
+	}
+	return choose(permitted, func(port uint16) (uint16, error) { return try(narrowed, port) })
+}
+
+// MayBind says whether Bind would let something be bound. The error is a
+// *Denied.
+func (g *Grant) MayBind(network, host string, port uint16) error {
+	_, _, err := g.mayBind(network, host, port)
+	return err
+}
+
+// mayBind is the address that may be bound for host, and the ports for port 0.
+func (g *Grant) mayBind(network, host string, port uint16) (narrowed string, permitted forward.Ports, err error) {
+	deny := func(limit Limit, format string, values ...any) (string, forward.Ports, error) {
+		return "", nil, &Denied{Network: network, Host: host, Port: port, Limit: limit, text: fmt.Sprintf(format, values...)}
 	}
 	if network != string(forward.TCP) && network != string(forward.UDP) {
 		return deny(LimitRelay, "network %s cannot be bound: want tcp or udp", quote(network))
@@ -54,28 +99,36 @@ func (g *Grant) Bind(network, host string, port uint16, try func(host string, po
 		return deny(LimitRelay, "%s port %d on %s cannot be bound: %v", network, port, quote(host), err)
 	}
 	what := describeBind(network, asked, port)
-	permitted := g.ports(network, asked)
+	permitted = g.ports(network, asked)
 	switch {
 	case !g.forwarding:
-		return deny(LimitKey, "%s is not permitted: this key may not forward ports", what)
+		return deny(LimitKey, "%s is not permitted: %s", what, g.whyNot())
 	case len(permitted) == 0, port != 0 && !permitted.Contains(port):
 		return deny(LimitKey, "%s is not permitted to this key, which may bind %s", what, list(permitTexts(g.listen)))
 	case port != 0 && !g.policy.Ports.Contains(port):
 		return deny(LimitOperator, "%s is not allowed by the relay's operator, who allows %s", what, g.policy)
 	}
-	narrowed, ok := g.policy.narrow(asked)
-	if !ok {
+	var ok bool
+	if narrowed, ok = g.policy.narrow(asked); !ok {
 		return deny(LimitOperator, "%s is not allowed by the relay's operator: bind one address of those allowed, %s",
 			what, g.policy.addresses())
 	}
 	if port != 0 {
-		return try(narrowed, port)
+		return narrowed, nil, nil
 	}
 	if permitted = permitted.Intersect(g.policy.Ports); len(permitted) == 0 {
 		return deny(LimitOperator, "%s is not allowed by the relay's operator, who allows %s, while this key may bind %s",
 			what, g.policy, list(permitTexts(g.listen)))
 	}
-	return choose(permitted, func(port uint16) (uint16, error) { return try(narrowed, port) })
+	return narrowed, permitted, nil
+}
+
+// whyNot is why nothing may be forwarded.
+func (g *Grant) whyNot() string {
+	if g.unforwarded != "" {
+		return g.unforwarded
+	}
+	return "this key may not forward ports"
 }
 
 // MayDial says whether the login may connect to a host and port from the relay
@@ -83,7 +136,7 @@ func (g *Grant) Bind(network, host string, port uint16, try func(host string, po
 // host must be spelled as there, except for case and for the spelling of an
 // address. The error is a *Denied.
 func (g *Grant) MayDial(host string, port uint16) error {
-	text := "this key may not forward ports"
+	text := g.whyNot()
 	if g.forwarding {
 		text = "this key has no permitopen for it"
 		for _, permit := range g.open {

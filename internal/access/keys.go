@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -20,24 +16,33 @@ import (
 // ErrUnknownKey says that a key isn't in the authorized keys.
 var ErrUnknownKey = errors.New("the key is not authorized")
 
-// Keys is the authorized keys file. It is read anew at each question, so that
-// a change always counts; what it said is kept only to be compared with. Safe
-// for concurrent use.
+// Keys are the operator's files that say who may log in: authorized keys, and
+// if they are named, certification authorities and what is revoked. They are
+// looked at anew at each question, so that a change always counts. Safe for
+// concurrent use.
 type Keys struct {
-	path   string // static, like policy and log
-	policy Policy
+	policy Policy // static, as all down to the blank line
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	last  *file // guarded by mu; nil if there is none to compare with
-	loose bool  // guarded by mu; others than its owner may write to the file
+	// A certificate of one of the authorities must name one of these
+	// principals; if there are none, the user name of the login.
+	principals []string
+
+	authorized  watched[*file]
+	authorities watched[*file]
+	revoked     watched[*revocations]
+	accounts    accounts
+
+	mu   sync.Mutex
+	seen [3]uint64 // guarded by mu, as version; versions of the files
+	turn uint64    // counts changes of any
 }
 
-// file is one version of the file. It never changes.
+// file is one version of a file of keys. It never changes.
 type file struct {
-	data  []byte
-	keys  map[string][]*entry // by the key in wire form
-	count int
+	keys        map[string][]*entry // by the key in wire form
+	authorities map[string][]*entry // keys that sign others', likewise
+	count       int
 }
 
 // entry is a line that a login may rest on.
@@ -47,57 +52,156 @@ type entry struct {
 	options options
 }
 
-// NewKeys returns the keys in the file at path, to which policy applies. The
-// file needn't exist. Warnings about its lines go to log, once for each version
-// of the file; log may be nil.
+// NewKeys returns the authorized keys in the file at path, to which policy
+// applies. The file needn't exist. Warnings about its lines go to log, once for
+// each version of the file; log may be nil.
 func NewKeys(path string, policy Policy, log *slog.Logger) *Keys {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keys{path: path, policy: policy, log: log}
+	k := &Keys{policy: policy, log: log}
+	k.authorized = watched[*file]{path: path, what: "authorized keys", parse: func(data []byte) (*file, error) {
+		return k.parse(data), nil
+	}}
+	return k
 }
 
-// Authorize says what a client may do that logs in with a key, under a user
-// name, from a remote address. If several lines have the key, the first that
-// admits it counts, as in sshd. The caller makes sure that the client has the
-// private key. An error says why nothing is granted, for the log: ErrUnknownKey,
-// what the key's line forbids, or why the file can't be read.
+// TrustAuthorities lets in who holds a certificate that a key in the file at
+// path has signed (sshd's TrustedUserCAKeys). It must name one of principals
+// or, if there are none, the user name that is logged in with. To be called
+// before the first question.
+func (k *Keys) TrustAuthorities(path string, principals []string) {
+	k.principals = principals
+	k.authorities = watched[*file]{path: path, what: "user CA keys", parse: func(data []byte) (*file, error) {
+		return k.parseAs(data, path, true), nil
+	}}
+}
+
+// Revoke keeps out the keys and certificates in the file at path, which is a
+// KRL of ssh-keygen's or has a public key on each line (sshd's RevokedKeys).
+// While it can't be read nobody is let in. To be called before the first
+// question.
+func (k *Keys) Revoke(path string) {
+	k.revoked = watched[*revocations]{path: path, what: "revoked keys", parse: parseRevocations}
+}
+
+// rules are all files as they are at one time.
+type rules struct {
+	authorized, authorities *file
+	revoked                 *revocations
+	version                 uint64
+}
+
+// load reads what has changed.
+func (k *Keys) load() (rules, error) {
+	var r rules
+	var seen [3]uint64
+	var problems [3]error
+	r.authorized, seen[0], problems[0] = k.authorized.load()
+	r.authorities, seen[1], problems[1] = k.authorities.load()
+	r.revoked, seen[2], problems[2] = k.revoked.load()
+	k.mu.Lock()
+	if k.turn == 0 || seen != k.seen {
+		k.turn++
+		k.seen = seen
+	}
+	r.version = k.turn
+	k.mu.Unlock()
+	if r.authorized == nil {
+		r.authorized = &file{}
+	}
+	if r.authorities == nil {
+		r.authorities = &file{}
+	}
+	return r, errors.Join(problems[:]...)
+}
+
+// Version counts the changes of the files: while it is the same, so is every
+// answer, but for what expires.
+func (k *Keys) Version() uint64 {
+	r, _ := k.load()
+	return r.version
+}
+
+// Authorize says what a client may do that logs in with a key or certificate,
+// under a user name, from a remote address. If several lines have the key, the
+// first that admits it counts, as in sshd. The caller makes sure that the
+// client has the private key. An error says why nothing is granted, for the
+// log: ErrUnknownKey, what the key's line forbids, what is wrong with the
+// certificate, or why a file can't be read.
 func (k *Keys) Authorize(user string, key ssh.PublicKey, remote netip.Addr, now time.Time) (*Grant, error) {
-	f, err := k.load()
+	r, err := k.load()
 	if err != nil {
 		return nil, err
 	}
-	fingerprint := ssh.FingerprintSHA256(key)
-	err = fmt.Errorf("%w: %s", ErrUnknownKey, fingerprint)
-	for i, e := range f.keys[string(key.Marshal())] {
-		refusal := e.admit(remote, now)
+	l := login{user: user, key: key, remote: remote}
+	subject := key
+	certificate, certified := key.(*ssh.Certificate)
+	if certified {
+		subject = certificate.Key
+	}
+	fingerprint := ssh.FingerprintSHA256(subject)
+	if err := checkStrength(subject); err != nil {
+		return nil, fmt.Errorf("key %s: %w", fingerprint, err)
+	}
+	if reason := r.revoked.find(key); reason != "" {
+		return nil, fmt.Errorf("key %s is revoked: %s", fingerprint, reason)
+	}
+	var grant *Grant
+	if certified {
+		grant, err = k.certified(r, l, certificate, now)
+	} else {
+		grant, err = k.listed(r, l, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	grant.Fingerprint = fingerprint
+	grant.User = user
+	grant.login = l
+	grant.version = r.version
+	grant.policy = k.policy
+	grant.account = k.accounts.of(fingerprint)
+	return grant, nil
+}
+
+// listed is what the lines grant that have the key itself.
+func (k *Keys) listed(r rules, l login, now time.Time) (*Grant, error) {
+	err := fmt.Errorf("%w: %s", ErrUnknownKey, ssh.FingerprintSHA256(l.key))
+	for i, e := range r.authorized.keys[string(l.key.Marshal())] {
+		refusal := e.admit(l.remote, now)
 		if refusal == nil {
-			return &Grant{
-				User:            user,
-				Name:            e.name,
-				Fingerprint:     fingerprint,
-				NoTouchRequired: e.options.noTouch,
-				forwarding:      e.options.forwarding,
-				listen:          e.options.listen,
-				open:            e.options.open,
-				policy:          k.policy,
-			}, nil
+			return e.grant(), nil
 		}
 		if i == 0 {
-			err = fmt.Errorf("key %s of line %d: %w", fingerprint, e.line, refusal)
+			err = fmt.Errorf("key %s of line %d: %w", ssh.FingerprintSHA256(l.key), e.line, refusal)
 		}
 	}
 	return nil, err
 }
 
-// Count is how many lines of the file hold a key that may log in, from
-// somewhere and at some time. A file that doesn't exist holds none.
+// grant is what a line grants, whoever logs in.
+func (e *entry) grant() *Grant {
+	return &Grant{
+		Name:            e.name,
+		NoTouchRequired: e.options.noTouch,
+		Limits:          e.options.limits,
+		forwarding:      e.options.forwarding,
+		listen:          e.options.listen,
+		open:            e.options.open,
+		until:           e.options.expiry,
+	}
+}
+
+// Count is how many lines hold a key that may log in, from somewhere and at
+// some time, or that may sign those of others. A file that doesn't exist holds
+// none.
 func (k *Keys) Count() (int, error) {
-	f, err := k.load()
+	r, err := k.load()
 	if err != nil {
 		return 0, err
 	}
-	return f.count, nil
+	return r.authorized.count + r.authorities.count, nil
 }
 
 // admit is nil if the line's options let its key log in.
@@ -111,37 +215,17 @@ func (e *entry) admit(remote netip.Addr, now time.Time) error {
 	return nil
 }
 
-// load reads the file, and understands it anew if it has changed.
-func (k *Keys) load() (*file, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	data, info, err := readFile(k.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		k.last = nil
-		return &file{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read authorized keys: %w", err)
-	}
-	loose := isLoose(info)
-	if loose && !k.loose {
-		k.log.Warn("authorized keys can be changed by others than their owner: take write permission from group and others",
-			"file", k.path, "mode", info.Mode().String())
-	}
-	k.loose = loose
-	if k.last == nil || !bytes.Equal(k.last.data, data) {
-		k.last = k.parse(data)
-	}
-	return k.last, nil
-}
+// parse understands a version of the authorized keys.
+func (k *Keys) parse(data []byte) *file { return k.parseAs(data, k.authorized.path, false) }
 
-// parse understands a version of the file, and warns of lines it skips.
-func (k *Keys) parse(data []byte) *file {
-	f := &file{data: data, keys: make(map[string][]*entry)}
+// parseAs understands a version of the file at path, and warns of lines it
+// skips. In a file of authorities every key is one.
+func (k *Keys) parseAs(data []byte, path string, authorities bool) *file {
+	f := &file{keys: make(map[string][]*entry), authorities: make(map[string][]*entry)}
 	warned := 0
 	warn := func(message string, number int, reason any) {
 		if warned++; warned <= maxWarnings {
-			k.log.Warn(message, "file", k.path, "line", number, "reason", reason)
+			k.log.Warn(message, "file", path, "line", number, "reason", reason)
 		}
 	}
 	for number, text := range numbered(data) {
@@ -154,11 +238,15 @@ func (k *Keys) parse(data []byte) *file {
 			warn("authorized key does not mean what it seems to", number, w)
 		}
 		e.line = number
-		f.keys[string(key.Marshal())] = append(f.keys[string(key.Marshal())], e)
+		index := f.keys
+		if authorities || e.options.authority {
+			index = f.authorities
+		}
+		index[string(key.Marshal())] = append(index[string(key.Marshal())], e)
 		f.count++
 	}
 	if more := warned - maxWarnings; more > 0 {
-		k.log.Warn("authorized keys have more lines to warn of", "file", k.path, "count", more)
+		k.log.Warn("authorized keys have more lines to warn of", "file", path, "count", more)
 	}
 	return f
 }
@@ -177,7 +265,7 @@ func numbered(data []byte) func(yield func(int, string) bool) {
 	}
 }
 
-// parseEntry reads a line with a key that may log in.
+// parseEntry reads a line with a key that may log in, or sign.
 func parseEntry(text string) (key ssh.PublicKey, e *entry, warnings []string, err error) {
 	l, err := parseLine(text)
 	if err != nil {
@@ -187,35 +275,8 @@ func parseEntry(text string) (key ssh.PublicKey, e *entry, warnings []string, er
 	if e.options, warnings, err = parseOptions(l.options); err != nil {
 		return nil, nil, nil, err
 	}
-	if e.options.authority {
-		return nil, nil, nil, errors.New("cert-authority is not supported yet: authorize each key itself")
+	if e.options.principals != nil && !e.options.authority {
+		return nil, nil, nil, errors.New("option principals is about certificates and wants cert-authority beside it")
 	}
 	return l.key, e, warnings, nil
-}
-
-// readFile reads the file as a whole, if it isn't larger than maxFile.
-func readFile(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(data) > maxFile {
-		return nil, nil, fmt.Errorf("file %s is larger than %d bytes", path, maxFile)
-	}
-	return data, info, nil
-}
-
-// isLoose says whether others than the owner may write to a file. The mode
-// says nothing about it on Windows.
-func isLoose(info fs.FileInfo) bool {
-	return runtime.GOOS != "windows" && info.Mode().IsRegular() && info.Mode().Perm()&0o022 != 0
 }

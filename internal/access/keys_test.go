@@ -94,7 +94,7 @@ func TestBrokenLinesAreSkippedAndWarnedOfOnce(t *testing.T) {
 		key(1) + " first",
 		"ssh-ed25519 AAAA",
 		"no-such-option " + key(2),
-		"cert-authority " + key(3),
+		`principals="a" ` + key(3),
 		`from="*.example.com" ` + key(4),
 		strings.Repeat("x", maxLine+1),
 		"\x00\xff\xfe",
@@ -120,7 +120,7 @@ func TestBrokenLinesAreSkippedAndWarnedOfOnce(t *testing.T) {
 	}{
 		{2, "damaged or cut off"},
 		{3, "no-such-option"},
-		{4, "cert-authority is not supported yet"},
+		{4, "wants cert-authority beside it"},
 		{5, "*.example.com"},
 		{6, "longer than 65536 bytes"},
 		{7, "there is no key"},

@@ -4,29 +4,37 @@ package access
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestFileOthersMayWriteIsWarnedOf(t *testing.T) {
+// Who can write to the file could let himself in.
+func TestFileOthersMayWriteIsNotReliedOn(t *testing.T) {
 	f := newTestFile(t, keyText(testKey(t, 1))+"\n")
 	for _, test := range []struct {
-		mode     os.FileMode
-		warnings int
+		mode   os.FileMode
+		relied bool
 	}{
-		{0o644, 0}, {0o664, 1}, {0o666, 0}, {0o600, 0}, {0o602, 1},
+		{0o644, true}, {0o664, false}, {0o666, false}, {0o600, true}, {0o602, false}, {0o600, true},
 	} {
 		require.NoError(t, os.Chmod(f.path, test.mode))
 		for range 2 {
 			_, err := f.authorize(1)
-			require.NoError(t, err)
-		}
-		warnings := f.warnings()
-		require.Len(t, warnings, test.warnings, "%o", test.mode)
-		for _, w := range warnings {
-			require.Contains(t, w, "can be changed by others")
-			require.Contains(t, w, "file="+f.path)
+			if test.relied {
+				require.NoError(t, err, "%o", test.mode)
+				continue
+			}
+			require.ErrorContains(t, err, "can be changed by others than its owner")
+			require.ErrorContains(t, err, "chmod go-w "+f.path)
 		}
 	}
+	require.NoError(t, os.Chmod(filepath.Dir(f.path), 0o777))
+	f.write(keyText(testKey(t, 2)))
+	_, err := f.authorize(2)
+	require.ErrorContains(t, err, "can be replaced by others than its owner")
+	require.NoError(t, os.Chmod(filepath.Dir(f.path), 0o777|os.ModeSticky))
+	_, err = f.authorize(2)
+	require.NoError(t, err, "as in /tmp")
 }

@@ -103,7 +103,7 @@ func decodeKey(keyType, encoded string) (ssh.PublicKey, error) {
 	case !isKeyType(keyType):
 		return nil, fmt.Errorf("%s is not a key type: want one as in ssh-ed25519", quote(keyType))
 	case strings.Contains(keyType, "-cert-v"):
-		return nil, fmt.Errorf("%s is a certificate and those are not supported yet: use the key itself", keyType)
+		return nil, fmt.Errorf("%s is a certificate: name the key that signed it, with cert-authority in front or in the user CA keys, or the key itself", keyType)
 	case encoded == "":
 		return nil, fmt.Errorf("nothing follows the key type %s: the key is cut off", quote(keyType))
 	}

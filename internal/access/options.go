@@ -15,8 +15,10 @@ type options struct {
 	open       []Permit // what may be connected to; empty: nothing
 	from       *origins // nil: from anywhere
 	expiry     time.Time
-	noTouch    bool // a security key needn't be touched
-	authority  bool // the key is a certification authority
+	noTouch    bool     // a security key needn't be touched
+	authority  bool     // the key is a certification authority
+	principals []string // whom its certificates may be for; nil: the user name
+	limits     Limits
 }
 
 // What sshd knows about things the relay hasn't got: shells, terminals, other
@@ -26,7 +28,7 @@ var (
 		"agent-forwarding", "no-agent-forwarding", "x11-forwarding", "no-x11-forwarding",
 		"pty", "no-pty", "user-rc", "no-user-rc", "no-verify-required",
 	}
-	harmlessValues = []string{"command", "environment", "tunnel", "principals"}
+	harmlessValues = []string{"command", "environment", "tunnel"}
 )
 
 // flags are the options without a value. As in sshd a later one overrides an
@@ -103,8 +105,24 @@ func (o *options) set(name, value string) (names []string, err error) {
 		if o.expiry.IsZero() || expiry.Before(o.expiry) {
 			o.expiry = expiry
 		}
+	case "principals":
+		if o.principals != nil {
+			return nil, errors.New("option principals stands there twice: join the names with commas")
+		}
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				o.principals = append(o.principals, name)
+			}
+		}
+		if o.principals == nil {
+			return nil, errors.New("option principals names nobody")
+		}
 	default:
-		return nil, unknownOption(name)
+		known, err := o.limits.set(name, value)
+		if !known {
+			return nil, unknownOption(name)
+		}
+		return nil, err
 	}
 	return nil, nil
 }

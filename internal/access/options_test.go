@@ -19,7 +19,7 @@ func TestOptionsThatSSHDKnowsAreAccepted(t *testing.T) {
 		"", "restrict", "no-pty,no-X11-forwarding,no-agent-forwarding,no-user-rc",
 		"agent-forwarding,x11-forwarding,PTY,user-rc,touch-required,no-verify-required",
 		`command="echo \"hello, world\"; exit 1"`, `command="a \b"`, `command=""`,
-		`environment="A=b c",environment="D=e"`, `tunnel="0"`, `principals="a,b"`,
+		`environment="A=b c",environment="D=e"`, `tunnel="0"`,
 		`Restrict,Port-Forwarding,PermitListen="8080"`,
 		`permitlisten="localhost:8080",permitlisten="[::1]:22000",permitlisten="*:*"`,
 		`permitopen="192.0.2.1:80",permitopen="[2001:db8::1]:*",permitopen="*:22"`,
@@ -72,8 +72,14 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		`expiry-time="2030123123"`:          `not a date or time`,
 		`expiry-time=""`:                    `not a date or time`,
 		"verify-required":                   `not supported yet`,
-		"cert-authority":                    `not supported yet`,
-		`Cert-Authority,principals="a"`:     `not supported yet`,
+		`principals="a,b"`:                  `wants cert-authority`,
+		`cert-authority,principals=","`:     `names nobody`,
+		`max-forwards="0"`:                  `want a number from 1`,
+		`max-flows="many"`:                  `want a number from 1`,
+		`max-bandwidth="10X"`:               `want bits per second`,
+		`max-bandwidth="1"`:                 `want bits per second`,
+		`max-forward-bandwidth="9999999G"`:  `want bits per second`,
+		"max-connections":                   `"max-connections" is not known`,
 	} {
 		f := newTestFile(t, options+" "+keyText(testKey(t, 1)))
 		_, err := f.authorize(1)
@@ -194,7 +200,7 @@ func TestKeysThatAreTooWeakAreRefused(t *testing.T) {
 		P, Q, G, Y *big.Int
 	}
 	for text, says := range map[string]string{
-		wire(rsaWire{"ssh-rsa", big.NewInt(65537), modulus(minRSA - 1)}):                                            "1023 bits is too weak",
+		wire(rsaWire{"ssh-rsa", big.NewInt(65537), modulus(minRSA - 1)}):                                            "2047 bits is too weak",
 		wire(dsaWire{"ssh-dss", modulus(1024), modulus(160), big.NewInt(2), new(big.Int).Lsh(big.NewInt(1), 1000)}): "DSA keys are too weak",
 	} {
 		_, err := parseLine(text)

@@ -16,8 +16,9 @@ const (
 	// maxWarnings bounds what one version of the file writes to the log.
 	maxWarnings = 20
 
-	// minRSA is the smallest RSA modulus in bits, as in sshd (RequiredRSASize).
-	minRSA = 1024
+	// minRSA is the smallest RSA modulus in bits: what NIST SP 800-57 allows
+	// until 2030. sshd's own default, 1024, has been in reach for years.
+	minRSA = 2048
 
 	// maxName bounds a key's comment in bytes where it serves as a name.
 	maxName = 255
@@ -42,4 +43,21 @@ const (
 
 	// lockPoll is how often Append looks whether the lock is free.
 	lockPoll = 10 * time.Millisecond
+
+	// minBurst is the least a bandwidth limit lets through at once, in bytes:
+	// the largest datagram, and more than a stream's copy buffer.
+	minBurst = 64 << 10
+
+	// burstParts: a bandwidth limit lets an eighth of a second's worth through
+	// at once, so that a game's bursts at each tick pass.
+	burstParts = 8
+
+	// maxCount and maxRate bound what a limit may be: beyond, it was meant to
+	// be another unit.
+	maxCount = 1_000_000
+	maxRate  = 1_000_000_000_000 // bits per second
+
+	// maxRevoked bounds the serial numbers that a bitmap of a KRL spans: OpenSSH
+	// writes bitmaps of at most 256 KiB.
+	maxBitmap = 256 << 10 // bytes
 )
