@@ -130,24 +130,26 @@ func (k *Keys) Lease(grant *Grant) *Lease {
 	return l
 }
 
-// Grant is what is granted now.
+// Grant is what is granted now; another pointer than before if that may have
+// changed.
 func (l *Lease) Grant() *Grant { return l.current.Load() }
 
-// Renew asks anew what the login may do, if that may have changed. The error
+// Renew asks anew what the login may do, if that may have changed since: the
+// files are at version, see Keys.Version, or something has expired. The error
 // says that it may do nothing any more, and why.
-func (l *Lease) Renew(now time.Time) (changed bool, err error) {
+func (l *Lease) Renew(version uint64, now time.Time) error {
 	old := l.current.Load()
 	expired := !old.until.IsZero() && now.After(old.until)
-	if !expired && old.version == l.keys.Version() {
-		return false, nil
+	if !expired && old.version == version {
+		return nil
 	}
 	grant, err := l.keys.Authorize(old.login.user, old.login.key, old.login.remote, now)
 	if err != nil {
-		return true, err
+		return err
 	}
 	l.current.Store(grant)
 	grant.account.apply(grant.Limits)
-	return true, nil
+	return nil
 }
 
 // Bind is Grant.Bind of what is granted now.

@@ -181,9 +181,8 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	grant, err := f.authorize(1)
 	require.NoError(t, err)
 	lease := f.keys.Lease(grant)
-	changed, err := lease.Renew(noon)
-	require.NoError(t, err)
-	require.False(t, changed)
+	require.NoError(t, lease.Renew(f.keys.Version(), noon))
+	require.Same(t, grant, lease.Grant())
 	release, err := lease.TakeForward()
 	require.NoError(t, err)
 	_, err = lease.TakeForward()
@@ -192,9 +191,8 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	release() // counts once
 
 	f.write(`permitlisten="25565",max-forwards="2" ` + keyText(testKey(t, 1)))
-	changed, err = lease.Renew(noon)
-	require.NoError(t, err)
-	require.True(t, changed)
+	require.NoError(t, lease.Renew(f.keys.Version(), noon))
+	require.NotSame(t, grant, lease.Grant())
 	require.Error(t, lease.MayBind("udp", "", 25566))
 	for range 2 {
 		_, err = lease.TakeForward()
@@ -204,8 +202,7 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	require.Error(t, err)
 
 	require.NoError(t, os.Remove(f.path))
-	_, err = lease.Renew(noon)
-	require.ErrorIs(t, err, ErrUnknownKey)
+	require.ErrorIs(t, lease.Renew(f.keys.Version(), noon), ErrUnknownKey)
 }
 
 func TestLeaseEndsWithTheCertificate(t *testing.T) {
@@ -214,11 +211,8 @@ func TestLeaseEndsWithTheCertificate(t *testing.T) {
 	grant, err := keys.Authorize("tunnel", ca.certify(t, nil), remote, noon)
 	require.NoError(t, err)
 	lease := keys.Lease(grant)
-	changed, err := lease.Renew(noon.Add(time.Hour - time.Second))
-	require.NoError(t, err)
-	require.False(t, changed)
-	_, err = lease.Renew(noon.Add(time.Hour + time.Second))
-	require.ErrorContains(t, err, "it expired at")
+	require.NoError(t, lease.Renew(keys.Version(), noon.Add(time.Hour-time.Second)))
+	require.ErrorContains(t, lease.Renew(keys.Version(), noon.Add(time.Hour+time.Second)), "it expired at")
 }
 
 // One identity's links share one account, in which a limit holds.
@@ -263,8 +257,7 @@ func TestMetersHoldDatagramsAndStreams(t *testing.T) {
 	}
 	require.NoError(t, up.Wait(t.Context(), 1))
 	f.write(keyText(testKey(t, 1)))
-	_, err = lease.Renew(noon)
-	require.NoError(t, err)
+	require.NoError(t, lease.Renew(f.keys.Version(), noon))
 	lease.Adjust(up, down)
 	require.False(t, up.Limited())
 	require.NoError(t, up.Wait(t.Context(), 1<<30))

@@ -21,6 +21,10 @@ const (
 	DropSocket                 // the socket towards the client or target couldn't take it
 	DropUnresolved             // the target's name has no address yet
 	DropNoSocket               // no socket could be opened for its flow
+	DropForbidden              // its client's network isn't allowed
+	DropNewcomer               // too many flows begin at once, from its network or on its port
+	DropFlowLimit              // there are as many flows as may be
+	DropBandwidth              // it went beyond the bandwidth of its key or forward
 	drops
 )
 
@@ -35,6 +39,10 @@ var dropNames = [drops]string{
 	DropSocket:     "socket",
 	DropUnresolved: "unresolved_target",
 	DropNoSocket:   "no_socket",
+	DropForbidden:  "forbidden_network",
+	DropNewcomer:   "too_many_new_flows",
+	DropFlowLimit:  "flow_limit",
+	DropBandwidth:  "bandwidth",
 }
 
 // String is the reason as logs and metrics name it.

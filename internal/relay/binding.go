@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"sync/atomic"
 
+	"funnel/internal/access"
 	"funnel/internal/tcpio"
 )
 
@@ -14,7 +16,11 @@ type binding struct {
 	asked     uint16 // port asked for
 	port      uint16 // port bound
 	listeners []net.Listener
-	opening   slots // conns to be opened
+	opening   slots  // conns to be opened
+	release   func() // gives its place back
+	revoked   atomic.Bool
+
+	toTarget, toClient access.Meters
 }
 
 // describe names the binding in a log.
@@ -25,17 +31,22 @@ func (b *binding) describe() string { return net.JoinHostPort(b.address, strconv
 func (l *link) acceptClients(ctx context.Context, b *binding, listener net.Listener) {
 	accept(ctx, listener, l.log, func(accepted net.Conn) {
 		client, ok := accepted.(*net.TCPConn)
-		if !ok || !l.conns.take() {
+		if !ok || !l.welcome(addrPort(accepted.RemoteAddr()).Addr(), b.port) {
+			l.turnAway(b, accepted, "its network is not allowed")
+			return
+		}
+		release, ok := l.conns.take()
+		if !ok {
 			l.turnAway(b, accepted, "too many connections")
 			return
 		}
 		if !b.opening.take() {
-			l.conns.give()
+			release()
 			l.turnAway(b, accepted, "too many connections wait for the agent")
 			return
 		}
 		l.tasks.Go(func() {
-			defer l.conns.give()
+			defer release()
 			l.carry(ctx, b, client)
 		})
 	})
@@ -51,6 +62,7 @@ func (l *link) closeBinding(b *binding) {
 	for _, listener := range b.listeners {
 		_ = listener.Close()
 	}
+	b.release()
 	l.log.Info("binding closed", "network", "tcp", "address", b.describe())
 }
 

@@ -49,16 +49,21 @@ func (l *link) takeDirect(ctx context.Context, offer ssh.NewChannel) {
 		l.reject(offer, ssh.ConnectionFailed, err.Error())
 		return
 	}
-	if err := l.grant.MayDial(message.Address, uint16(message.Port)); err != nil {
+	if err := l.lease.Grant().MayDial(message.Address, uint16(message.Port)); err != nil {
 		l.reject(offer, ssh.Prohibited, err.Error())
 		return
 	}
-	if !l.conns.take() {
+	release, ok := l.conns.take()
+	if !ok {
 		l.reject(offer, ssh.ResourceShortage, "too many connections")
 		return
 	}
 	l.tasks.Go(func() {
-		defer l.conns.give()
+		defer release()
+		ctx, leave := l.conns.watch(ctx, func() bool {
+			return l.lease.Grant().MayDial(message.Address, uint16(message.Port)) == nil // #nosec G115 -- parsed as a port
+		})
+		defer leave()
 		l.carryDirect(ctx, offer, net.JoinHostPort(message.Address, strconv.Itoa(int(message.Port))))
 	})
 }

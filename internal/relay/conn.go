@@ -20,6 +20,9 @@ func (l *link) carry(ctx context.Context, b *binding, client *net.TCPConn) {
 	begun := time.Now()
 	log := l.log.With("address", b.describe(), "client", client.RemoteAddr().String())
 	_ = client.SetNoDelay(true) // fails only if the client is gone, as below
+	origin := addrPort(client.RemoteAddr()).Addr()
+	ctx, leave := l.conns.watch(ctx, func() bool { return !b.revoked.Load() && l.welcome(origin, b.port) })
+	defer leave()
 	channel, err := l.open(b, client)
 	if err != nil {
 		log.Debug("conn not taken", "cause", err)
@@ -27,7 +30,7 @@ func (l *link) carry(ctx context.Context, b *binding, client *net.TCPConn) {
 		return
 	}
 	log.Debug("conn opened")
-	stats, err := pipe.Join(ctx, client, channel)
+	stats, err := pipe.Join(ctx, meter(ctx, client, b), channel)
 	logConn(log, begun, stats.AToB, stats.BToA, err)
 	<-channel.Closed()
 }

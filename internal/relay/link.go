@@ -26,12 +26,15 @@ type link struct {
 	requests  <-chan *ssh.Request   // likewise
 	transport *tcpio.Conn
 	socket    *tcpio.Socket
-	grant     *access.Grant
+	grant     *access.Grant // as it was at the login: who it is
+	lease     *access.Lease // what it may do
 	remote    netip.AddrPort
 	log       *slog.Logger
 
-	conns    slots // conns, those to be opened included
-	sessions slots // session channels
+	conns    *conns
+	sessions slots         // session channels
+	changed  chan struct{} // 1 slot: lease has changed
+	end      context.CancelCauseFunc
 
 	refused obs.Throttle // bindings and channels
 
@@ -42,7 +45,7 @@ type link struct {
 
 func newLink(r *Relay, conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request,
 	transport *tcpio.Conn, grant *access.Grant, remote netip.AddrPort) *link {
-	return &link{
+	l := &link{
 		relay:     r,
 		conn:      conn,
 		channels:  channels,
@@ -52,9 +55,12 @@ func newLink(r *Relay, conn *ssh.ServerConn, channels <-chan ssh.NewChannel, req
 		grant:     grant,
 		remote:    remote,
 		log:       r.log.With("remote", remote.String(), "key", nameOf(grant)),
-		conns:     make(slots, maxConns),
+		lease:     r.config.Keys.Lease(grant),
 		sessions:  make(slots, maxSessions),
+		changed:   make(chan struct{}, 1),
 	}
+	l.conns = &conns{link: l, all: r.counters.conns, place: make(slots, maxConns), live: make(map[*liveConn]struct{})}
+	return l
 }
 
 // nameOf is what a log calls a key.
@@ -69,7 +75,14 @@ func nameOf(grant *access.Grant) string {
 // returns, everything that belongs to the link is closed and has stopped.
 func (l *link) run(ctx context.Context, end context.CancelCauseFunc) {
 	begun := time.Now()
-	l.log.Info("link opened", "fingerprint", l.grant.Fingerprint, "user", l.grant.User, "client", string(l.conn.ClientVersion()))
+	arguments := []any{"fingerprint", l.grant.Fingerprint, "user", l.grant.User, "client", string(l.conn.ClientVersion())}
+	if l.grant.Authority != "" {
+		arguments = append(arguments, "authority", l.grant.Authority, "serial", l.grant.Serial)
+	}
+	l.log.Info("link opened", arguments...)
+	l.end = end
+	l.relay.enlist(l)
+	defer l.relay.delist(l)
 	err := l.serve(ctx, end)
 	l.log.Info("link closed", "duration", time.Since(begun).Round(time.Millisecond), "cause", describeEnd(err))
 }
@@ -79,11 +92,10 @@ func (l *link) serve(ctx context.Context, end context.CancelCauseFunc) error {
 		<-ctx.Done()
 		l.conn.Close()
 	})
-	release, admitted := l.relay.perKey.add(l.grant.Fingerprint)
-	if admitted {
-		defer release()
+	if release, err := l.place(); err != nil {
+		end(err)
 	} else {
-		end(errTooManyLinks)
+		defer release()
 	}
 	l.tasks.Go(func() { l.answerRequests(ctx) })
 	l.tasks.Go(func() { l.takeChannels(ctx) })
@@ -99,6 +111,37 @@ func (l *link) serve(ctx context.Context, end context.CancelCauseFunc) error {
 	l.tasks.Wait()
 	return err
 }
+
+// place takes a place for the link, of its key and of the relay.
+func (l *link) place() (release func(), err error) {
+	give, ok := l.relay.perKey.add(l.grant.Fingerprint)
+	if !ok {
+		return nil, errTooManyLinks
+	}
+	if !l.relay.counters.links.Take() {
+		give()
+		return nil, errTooManyAtRelay
+	}
+	return func() {
+		give()
+		l.relay.counters.links.Give()
+	}, nil
+}
+
+// enlist makes the link one that the operator's changes reach.
+func (r *Relay) enlist(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.links[l] = struct{}{}
+}
+
+func (r *Relay) delist(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.links, l)
+}
+
+var errTooManyAtRelay = errors.New("the relay has too many links")
 
 var errTooManyLinks = errors.New("the key has too many links")
 

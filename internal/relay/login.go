@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/access"
+	"funnel/internal/limit"
 	"funnel/internal/tcpio"
 )
 
@@ -28,12 +31,14 @@ func (r *Relay) login(ctx context.Context, transport *endWatch, remote netip.Add
 	// NewServerConn knows no context; without its connection it returns.
 	stop := context.AfterFunc(ctx, func() { transport.Close() })
 	defer stop()
-	_ = transport.SetDeadline(time.Now().Add(handshakeTimeout)) // fails only if it is closed
+	_ = transport.SetDeadline(time.Now().Add(r.limits.LoginGraceTime)) // fails only if it is closed
 
 	var attempt attempt
 	server, channels, requests, err := ssh.NewServerConn(transport, r.serverConfig(remote, &attempt))
 	if err != nil {
-		r.logRefused(remote, &attempt, err)
+		if !errors.Is(context.Cause(ctx), errStopping) {
+			r.punish(remote, &attempt, err)
+		}
 		return nil, err
 	}
 	_ = transport.SetDeadline(time.Time{})
@@ -58,8 +63,9 @@ func grantOf(permissions *ssh.Permissions) (*access.Grant, error) {
 
 // attempt is what a login said about itself, for the log alone.
 type attempt struct {
-	user    string
-	refusal error // of the last key shown
+	user        string
+	fingerprint string
+	refusal     error // of the last key shown
 }
 
 // serverConfig is the configuration for one connection.
@@ -69,6 +75,7 @@ func (r *Relay) serverConfig(remote netip.AddrPort, attempt *attempt) *ssh.Serve
 		grant, err := r.config.Keys.Authorize(meta.User(), key, remote.Addr(), time.Now())
 		attempt.user, attempt.refusal = meta.User(), err
 		if err != nil {
+			attempt.fingerprint = ssh.FingerprintSHA256(key)
 			return nil, err
 		}
 		return permissions(grant), nil
@@ -84,20 +91,52 @@ func permissions(grant *access.Grant) *ssh.Permissions {
 	return p
 }
 
-// logRefused logs a login that failed. Whatever connects to a public port
-// without even showing a key is no news.
-func (r *Relay) logRefused(remote netip.AddrPort, attempt *attempt, err error) {
-	if attempt.refusal == nil {
+// punish logs a login that failed and adds to its source's penalties. Whatever
+// connects to a public port without even showing a key is no news.
+func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
+	now := time.Now()
+	amount := r.limits.Penalties.NoAuth
+	switch {
+	case attempt.refusal != nil:
+		amount = r.limits.Penalties.AuthFail
+		if held, ok := r.refused.allow(remote.Addr(), now); ok {
+			r.log.Warn("login refused", "remote", remote.String(), "user", attempt.user,
+				"fingerprint", attempt.fingerprint, "cause", attempt.refusal, "held_back", held)
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		amount = r.limits.Penalties.GraceExceeded
+		r.log.Debug("login took too long", "remote", remote.String())
+	default:
 		r.log.Debug("connection ended before a login", "remote", remote.String(), "cause", err)
-		return
 	}
-	held, ok := r.refused.Allow(time.Now())
-	if !ok {
-		return
+	if kept := r.book.add(remote.Addr(), amount, now); kept > 0 {
+		r.log.Warn("source kept out", "source", r.limits.source(remote.Addr()).String(), "duration", kept)
 	}
-	arguments := []any{"remote", remote.String(), "user", attempt.user, "cause", attempt.refusal}
-	if held > 0 {
-		arguments = append(arguments, "held_back", held)
+}
+
+// refusals bounds the log lines about refused logins, for each source and in
+// all.
+type refusals struct {
+	source   func(netip.Addr) netip.Prefix
+	bySource *limit.Buckets
+	all      *limit.Buckets
+	held     *atomic.Int64 // lines since the last that was let through
+}
+
+func newRefusals(l Limits) refusals {
+	return refusals{
+		source:   l.source,
+		bySource: limit.NewBuckets(rateSources, refusedPerSource, refusedPerSource*refusedBurst),
+		all:      limit.NewBuckets(1, refusedInAll, refusedInAll*refusedBurst),
+		held:     new(atomic.Int64),
 	}
-	r.log.Warn("login refused", arguments...)
+}
+
+// allow says whether to log one more, and how many were held back before.
+func (r refusals) allow(remote netip.Addr, now time.Time) (held int64, ok bool) {
+	if !r.bySource.Take(r.source(remote), now) || !r.all.Take(netip.Prefix{}, now) {
+		r.held.Add(1)
+		return 0, false
+	}
+	return r.held.Swap(0), true
 }

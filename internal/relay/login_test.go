@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -113,67 +112,6 @@ func TestSilentClientIsGivenUp(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-func TestStartupsPerSource(t *testing.T) {
-	startups := newStartups()
-	home := netip.MustParseAddr("192.0.2.1")
-	var releases []func()
-	for range maxStartupsPerSource {
-		release, ok := startups.admit(home)
-		require.True(t, ok)
-		releases = append(releases, release)
-	}
-	_, ok := startups.admit(home)
-	require.False(t, ok)
-	_, ok = startups.admit(netip.MustParseAddr("192.0.2.2"))
-	require.True(t, ok)
-	releases[0]()
-	_, ok = startups.admit(home)
-	require.True(t, ok)
-}
-
-func TestStartupsInAll(t *testing.T) {
-	startups := newStartups()
-	addr := netip.MustParseAddr("2001:db8::1")
-	var last func()
-	for range maxStartups {
-		release, ok := startups.admit(addr)
-		require.True(t, ok)
-		last = release
-		addr = nextNetwork(addr)
-	}
-	_, ok := startups.admit(addr)
-	require.False(t, ok)
-	last()
-	_, ok = startups.admit(addr)
-	require.True(t, ok)
-	// A refused one leaves no trace.
-	startups.bySource.mu.Lock()
-	defer startups.bySource.mu.Unlock()
-	require.Len(t, startups.bySource.counts, maxStartups)
-}
-
-// nextNetwork is an address of the next /64.
-func nextNetwork(addr netip.Addr) netip.Addr {
-	b := addr.As16()
-	for i := 7; i >= 0; i-- {
-		if b[i]++; b[i] != 0 {
-			break
-		}
-	}
-	return netip.AddrFrom16(b)
-}
-
-func TestSource(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1":            "192.0.2.1",
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-		"fe80::1%eth0":         "fe80::/64",
-		"::1":                  "::/64",
-	} {
-		require.Equal(t, want, source(netip.MustParseAddr(address)))
-	}
-}
-
 func TestTooManyConnectionsOfOneSource(t *testing.T) {
 	s := startRelay(t)
 	client := s.dial() // authenticated ones don't count
@@ -192,7 +130,7 @@ func TestTooManyConnectionsOfOneSource(t *testing.T) {
 	defer beyond.Close()
 	_, err = beyond.Read(make([]byte, 8))
 	require.Error(t, err)
-	require.Contains(t, s.logged.String(), "too many connections that are not logged in")
+	require.Contains(t, s.logged.String(), "its source has too many connections that are not logged in")
 	_, _, err = client.SendRequest("keepalive@openssh.com", true, nil)
 	require.NoError(t, err)
 

@@ -9,13 +9,45 @@ const (
 	// clients ask for that before they connect or have it in an agent.
 	handshakeTimeout = 15 * time.Second
 
-	// maxStartups bounds connections that aren't authenticated yet, each of
-	// which costs some 100 KiB, so that strangers can't take the memory; and
-	// maxStartupsPerSource those of one address (IPv6: one /64), so that one
-	// stranger can't keep everybody else out. A home with several agents, each
-	// with several lanes, may come back all at once.
-	maxStartups          = 256
+	// maxStartupsPerSource bounds the connections of one source that aren't
+	// authenticated yet, so that one stranger can't keep everybody else out. A
+	// home with several agents, each with several lanes, may come back all at
+	// once.
 	maxStartupsPerSource = 32
+
+	// reservedStartups are places for sources that logged in before, beyond
+	// those that strangers may take; maxKnown is how many of them are
+	// remembered, some 100 bytes each.
+	reservedStartups = 128
+	maxKnown         = 4096
+
+	// rateSources is for how many sources the rate of new connections is told
+	// apart, in 16 bytes each; rateBurst is for how many seconds' worth of them
+	// may come at once.
+	rateSources = 1 << 14
+	rateBurst   = 4
+
+	// authTries is how many keys a client may show, as in sshd (MaxAuthTries).
+	authTries = 6
+
+	// maxLinks, maxForwards, maxAllConns and maxAllFlows bound what all agents
+	// together take: some 100 KiB a link, a descriptor a forward, 20 KiB and a
+	// descriptor a conn, 2 KiB a flow.
+	maxLinks    = 4096
+	maxForwards = 8192
+	maxAllConns = 20000
+	maxAllFlows = 65536
+
+	// watchEvery is how often the operator's files are looked at: what he
+	// changes counts within a second, with what there is to end.
+	watchEvery = 250 * time.Millisecond
+
+	// refusedPerSource and refusedInAll bound the log lines about refused logins
+	// a second, each with a burst of refusedBurst seconds' worth: fail2ban wants
+	// a few of each source, nobody wants a full disk.
+	refusedPerSource = 0.5
+	refusedInAll     = 50
+	refusedBurst     = 20
 
 	// maxLinksPerKey bounds what one key, perhaps a stolen one, costs. It is
 	// more agents, with several lanes each, than anyone runs with one key.
@@ -57,3 +89,7 @@ const (
 	acceptPauseFirst = 5 * time.Millisecond
 	acceptPauseMost  = time.Second
 )
+
+// DefaultMaxStartups begins to drop strangers' connections, each of which costs
+// some 100 KiB, at twice what a home with many agents opens at once.
+var DefaultMaxStartups = MaxStartups{Start: 64, Rate: 30, Full: 256}

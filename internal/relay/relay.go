@@ -29,18 +29,13 @@ import (
 	"funnel/internal/tcpio"
 )
 
-// Authorizer says what a key may do; see access.Keys.
-type Authorizer interface {
-	// Authorize says what the holder of key may do, or why not to let it in. It
-	// may be called for keys that the client turns out not to hold.
-	Authorize(user string, key ssh.PublicKey, remote netip.Addr, now time.Time) (*access.Grant, error)
-}
-
 // Config is what a relay is made of. It must not be changed after New.
 type Config struct {
 	Listen   []string     // addresses to listen on, as "host:port"; port 0 lets the system choose
 	HostKeys []ssh.Signer // at least one, each of a different type
-	Keys     Authorizer
+	Keys     *access.Keys
+	Networks *access.Networks // of clients that may reach public ports; nil means all
+	Limits   Limits
 
 	KeepaliveInterval time.Duration // between two questions to a silent client; 0 means none
 	KeepaliveCount    int           // unanswered questions after which a link is given up
@@ -61,12 +56,18 @@ type Relay struct {
 	log      *slog.Logger
 	server   *ssh.ServerConfig // without what depends on the connection
 	sessions *session.Registry
+	limits   Limits
 	startups *startups
+	book     *book
+	counters counters
 	perKey   *tally
-	refused  obs.Throttle // logins
-	crowded  obs.Throttle // connections beyond maxStartups
+	refused  refusals
+	crowded  obs.Throttle // connections that aren't let in
 
 	listeners []net.Listener // owned by who calls Listen and Run
+
+	mu    sync.Mutex
+	links map[*link]struct{} // guarded by mu; those that are logged in
 }
 
 // New checks config. It opens nothing.
@@ -91,15 +92,24 @@ func New(config Config) (*Relay, error) {
 		seen[key.PublicKey().Type()] = true
 		server.AddHostKey(key)
 	}
+	limits := config.Limits.withDefaults()
+	server.MaxAuthTries = limits.MaxAuthTries
+	all := newCounters(limits)
 	return &Relay{
 		config: config,
 		log:    config.Log,
 		server: server,
+		limits: limits,
 		sessions: session.NewRegistry(session.Config{
 			Idle: config.UDPIdle, MaxFlows: config.MaxFlows, MaxDelay: config.MaxDelay, Copies: config.Copies, Log: config.Log,
+			Networks: config.Networks, AllFlows: all.flows, AllForwards: all.forwards,
 		}),
-		startups: newStartups(),
+		startups: newStartups(limits),
+		book:     newBook(limits),
+		counters: all,
 		perKey:   newTally(maxLinksPerKey),
+		refused:  newRefusals(limits),
+		links:    make(map[*link]struct{}),
 	}, nil
 }
 
@@ -153,6 +163,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			})
 		})
 	}
+	accepting.Go(func() { r.watch(ctx) })
 	<-ctx.Done()
 	r.closeListeners()
 	accepting.Wait()
@@ -177,11 +188,8 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	remote := addrPort(conn.RemoteAddr())
-	release, ok := r.startups.admit(remote.Addr())
+	release, ok := r.admit(remote)
 	if !ok {
-		if held, ok := r.crowded.Allow(time.Now()); ok {
-			r.log.Warn("too many connections that are not logged in", "remote", remote.String(), "held_back", held)
-		}
 		return
 	}
 	l, err := r.login(ctx, &endWatch{Conn: tcpio.NewConn(conn), end: end}, remote)
@@ -189,7 +197,23 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	if err != nil {
 		return
 	}
+	r.startups.remember(remote.Addr(), time.Now())
 	l.run(ctx, end)
+}
+
+// admit lets a connection in that isn't logged in yet, until release is called.
+func (r *Relay) admit(remote netip.AddrPort) (release func(), ok bool) {
+	now := time.Now()
+	cause := "its source is kept out for what it did"
+	if !r.book.keepsOut(remote.Addr(), now) {
+		if release, cause = r.startups.admit(remote.Addr(), now); cause == "" {
+			return release, true
+		}
+	}
+	if held, ok := r.crowded.Allow(now); ok {
+		r.log.Warn("connection refused", "remote", remote.String(), "cause", cause, "held_back", held)
+	}
+	return nil, false
 }
 
 // endWatch is a connection that tells when it has ended, before x/crypto/ssh

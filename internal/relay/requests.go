@@ -15,17 +15,29 @@ import (
 // the link ends, and then closes the bindings.
 func (l *link) answerRequests(ctx context.Context) {
 	defer l.closeBindings()
-	for request := range l.requests {
-		switch request.Type {
-		case sshwire.RequestForward:
-			l.forward(ctx, request)
-		case sshwire.RequestCancel:
-			l.cancel(request)
-		case sshwire.RequestKeepalive:
-			reply(request, true, nil)
-		default:
-			reply(request, false, nil)
+	for {
+		select {
+		case request, more := <-l.requests:
+			if !more {
+				return
+			}
+			l.answer(ctx, request)
+		case <-l.changed:
+			l.review()
 		}
+	}
+}
+
+func (l *link) answer(ctx context.Context, request *ssh.Request) {
+	switch request.Type {
+	case sshwire.RequestForward:
+		l.forward(ctx, request)
+	case sshwire.RequestCancel:
+		l.cancel(request)
+	case sshwire.RequestKeepalive:
+		reply(request, true, nil)
+	default:
+		reply(request, false, nil)
 	}
 }
 
@@ -113,8 +125,13 @@ func (l *link) bind(message sshwire.ForwardRequest) (*binding, error) {
 		return nil, fmt.Errorf("the link has %d forwarded ports, and may have no more", maxBindings)
 	}
 	b := &binding{address: message.Address, asked: uint16(message.Port), opening: make(slots, maxOpening)}
-	var err error
-	b.port, err = l.grant.Bind("tcp", message.Address, b.asked, func(host string, port uint16) (uint16, error) {
+	release, err := l.takeForward()
+	if err != nil {
+		return nil, err
+	}
+	b.release = release
+	b.toTarget, b.toClient = l.lease.Meter()
+	b.port, err = l.lease.Bind("tcp", message.Address, b.asked, func(host string, port uint16) (uint16, error) {
 		listeners, bound, err := listen(host, port)
 		if err != nil {
 			return 0, &bindError{explainListen(err, host, port), err}
@@ -123,9 +140,26 @@ func (l *link) bind(message sshwire.ForwardRequest) (*binding, error) {
 		return bound, nil
 	})
 	if err != nil {
+		release()
 		return nil, err
 	}
 	return b, nil
+}
+
+// takeForward takes a place for one more forward, of the key and of the relay.
+func (l *link) takeForward() (release func(), err error) {
+	if !l.relay.counters.forwards.Take() {
+		return nil, errors.New("the relay has too many forwarded ports")
+	}
+	give, err := l.lease.TakeForward()
+	if err != nil {
+		l.relay.counters.forwards.Give()
+		return nil, err
+	}
+	return func() {
+		give()
+		l.relay.counters.forwards.Give()
+	}, nil
 }
 
 // bindError is why the system didn't let us bind, in words for who asked.

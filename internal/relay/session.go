@@ -59,7 +59,8 @@ func (l *link) serveUDP(ctx context.Context, channel ssh.Channel) {
 		Fingerprint: l.grant.Fingerprint,
 		Name:        nameOf(l.grant),
 		Remote:      l.remote.String(),
-		Grant:       l.grant,
+		Grant:       l.lease,
+		Lease:       l.lease,
 		Socket:      l.socket,
 		Log:         l.log,
 	})

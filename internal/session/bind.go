@@ -6,6 +6,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/flow"
+	"funnel/internal/limit"
 	"funnel/internal/udpio"
 	"funnel/proto"
 )
@@ -26,6 +27,11 @@ func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
 	if count >= maxBindings {
 		return proto.Refused{Forward: m.Forward, Code: proto.CodeLimit, Text: "the session has too many bindings"}
 	}
+	lease := s.currentLease()
+	release, err := s.takeForward(lease)
+	if err != nil {
+		return refusal(m, err)
+	}
 	var sockets []*udpio.Conn
 	port, err := grant.Bind("udp", m.Host, m.Port, func(host string, port uint16) (uint16, error) {
 		var err error
@@ -36,11 +42,16 @@ func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
 		return sockets[0].LocalAddr().Port(), nil
 	})
 	if err != nil {
+		release()
 		return refusal(m, err)
 	}
 	b = &binding{
 		session: s, forward: m.Forward, host: m.Host, asked: m.Port, port: port,
-		sockets: sockets, flows: make(map[origin]*flow.Entry[*conversation]),
+		sockets: sockets, flows: make(map[origin]*flow.Entry[*conversation]), release: release,
+		newcomers: limit.NewBuckets(1, newcomersPerPort, newcomersPerPort*newcomerBurst),
+	}
+	if lease != nil {
+		b.toTarget, b.toClient = lease.Meter()
 	}
 	if !s.add(b) {
 		b.close()
@@ -102,27 +113,36 @@ func (s *Session) remove(b *binding) {
 	delete(s.bindings, b.forward)
 	for _, e := range b.flows {
 		s.flows.Remove(e)
+		s.giveFlow()
 	}
 	b.flows = nil
 }
 
 // lose ends a binding whose socket broke, and tells the agent.
 func (s *Session) lose(b *binding, cause error) {
+	if s.takeAway(b, proto.CodeFailed, cause.Error()) {
+		s.log.Error("binding lost", "network", "udp", "cause", cause)
+	}
+}
+
+// takeAway ends a binding and tells the agent why. It is false if the binding
+// had ended already.
+func (s *Session) takeAway(b *binding, code proto.Code, why string) bool {
 	s.mu.Lock()
 	if s.bindings[b.forward] != b {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.remove(b)
 	lanes := s.slots
 	s.mu.Unlock()
 	b.close()
-	s.log.Error("binding lost", "network", "udp", "cause", cause)
 	for _, a := range lanes {
-		if a != nil && a.tell(proto.Unbound{Forward: b.forward, Code: proto.CodeFailed, Text: cause.Error()}) {
-			return
+		if a != nil && a.tell(proto.Unbound{Forward: b.forward, Code: code, Text: why}) {
+			break
 		}
 	}
+	return true
 }
 
 // refusal is the answer to a bind that err ended.

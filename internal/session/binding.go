@@ -6,7 +6,9 @@ import (
 	"sync"
 	"syscall"
 
+	"funnel/internal/access"
 	"funnel/internal/flow"
+	"funnel/internal/limit"
 	"funnel/internal/udpio"
 	"funnel/proto"
 )
@@ -19,6 +21,10 @@ type binding struct {
 	asked   uint16 // port asked for
 	port    uint16 // port bound
 	sockets []*udpio.Conn
+	release func() // gives its place among the forwards back
+
+	toTarget, toClient access.Meters  // its bandwidth
+	newcomers          *limit.Buckets // one: flows begun on this port
 
 	flows map[origin]*flow.Entry[*conversation] // guarded by session.mu
 
@@ -80,6 +86,7 @@ func literal(host string) (netip.Addr, error) {
 func (b *binding) forget(e *flow.Entry[*conversation]) {
 	if b.flows[e.Value.from] == e {
 		delete(b.flows, e.Value.from)
+		b.session.giveFlow()
 	}
 }
 
@@ -89,6 +96,7 @@ func (b *binding) close() {
 		for _, conn := range b.sockets {
 			conn.Close()
 		}
+		b.release()
 	})
 }
 

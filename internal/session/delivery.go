@@ -41,6 +41,7 @@ func (d *delivery) Datagram(id, sequence uint32, payload []byte) {
 	e := s.flows.Get(id)
 	if e != nil {
 		s.flows.Touch(e, d.now)
+		e.Value.answered = true
 	}
 	s.mu.Unlock()
 	if e == nil {
@@ -51,6 +52,10 @@ func (d *delivery) Datagram(id, sequence uint32, payload []byte) {
 	c := e.Value
 	if !c.First(sequence) {
 		s.drops.Add(obs.DropDuplicate, 1)
+		return
+	}
+	if !c.binding.toClient.Pass(len(payload)) {
+		s.drops.Add(obs.DropBandwidth, 1)
 		return
 	}
 	d.sender.Add(c.conn, payload, c.from.remote, c.from.local)

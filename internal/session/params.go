@@ -36,4 +36,22 @@ const (
 	// idle time, and at least so often.
 	sweepParts = 8
 	sweepMost  = 10 * time.Second
+
+	// newcomersPerNetwork is how many flows a second clients of one network may
+	// begin, over all ports, and newcomersPerPort how many a port takes from
+	// anywhere; each with newcomerBurst seconds' worth at once. A full game
+	// server that restarts sees its players come back within seconds, a LAN
+	// party has one address; forged sources come in hundreds of thousands, and
+	// each that is let in costs the agent a socket for flow.PendingIdle.
+	newcomersPerNetwork = 250
+	newcomersPerPort    = 500
+	newcomerBurst       = 8
+
+	// newcomerNetworks is for how many networks that is told apart, in 16 bytes
+	// each; newcomerBits4 and newcomerBits6 are what of an address is its
+	// network: the smallest that is routed by itself, and what a site is given
+	// (RFC 6177).
+	newcomerNetworks = 1 << 14
+	newcomerBits4    = 24
+	newcomerBits6    = 56
 )

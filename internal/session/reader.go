@@ -49,7 +49,7 @@ func (r *reader) receive(messages []udpio.Message) {
 		if e == nil {
 			e = r.open(from, now)
 		} else {
-			s.flows.Touch(e, now)
+			s.spoke(e, now)
 		}
 		if e == nil {
 			r.found = append(r.found, nil)
@@ -60,7 +60,10 @@ func (r *reader) receive(messages []udpio.Message) {
 	s.mu.Unlock()
 	for i, f := range r.found {
 		if f == nil {
-			s.drops.Add(obs.DropUnknown, 1)
+			continue // counted by open
+		}
+		if !r.binding.toTarget.Pass(len(messages[i].Data)) {
+			s.drops.Add(obs.DropBandwidth, 1)
 			continue
 		}
 		s.set.Send(f, messages[i].Data, now)
@@ -71,10 +74,16 @@ func (r *reader) receive(messages []udpio.Message) {
 	}
 }
 
-// open begins a flow. The session is locked. nil means that it is closed.
+// open begins a flow. The session is locked. nil means that it is closed, or
+// that the client may not begin one.
 func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation] {
 	b, s := r.binding, r.binding.session
 	if s.closed || b.flows == nil {
+		s.drops.Add(obs.DropUnknown, 1)
+		return nil
+	}
+	if reason, ok := b.admit(from.remote.Addr()); !ok {
+		s.drops.Add(reason, 1)
 		return nil
 	}
 	s.nextFlow++
@@ -84,12 +93,17 @@ func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation]
 		from:    from,
 		conn:    r.conn,
 	}
-	e, evicted := s.flows.Add(c.ID, c, now)
-	b.flows[from] = e
+	e, evicted := s.flows.AddPending(c.ID, c, now)
 	if evicted != nil {
 		evicted.Value.binding.forget(evicted)
 		r.evicted = append(r.evicted, evicted.ID)
 	}
+	if e == nil {
+		s.giveFlow()
+		s.drops.Add(obs.DropFlowLimit, 1)
+		return nil
+	}
+	b.flows[from] = e
 	if !s.sweeping {
 		s.sweeping = true
 		s.sweep.Reset(s.sweepEvery())

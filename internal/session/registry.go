@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"funnel/internal/access"
+	"funnel/internal/limit"
 	"funnel/internal/tcpio"
 	"funnel/proto"
 )
@@ -26,6 +28,7 @@ type Peer struct {
 	Name        string        // of its key, for logs
 	Remote      string        // its address, for logs
 	Grant       Grant         // what it may bind
+	Lease       *access.Lease // what it may use, and may lose; nil is no limit
 	Socket      *tcpio.Socket // the lane's TCP connection, may be nil
 	Log         *slog.Logger
 }
@@ -37,11 +40,16 @@ type Config struct {
 	MaxDelay time.Duration // after which a waiting datagram is dropped
 	Copies   int           // of each datagram on different lanes; 0 lets the session choose
 	Log      *slog.Logger
+
+	Networks    *access.Networks // of clients that may come; nil means all
+	AllFlows    *limit.Counter   // of the relay; nil has no end, as below
+	AllForwards *limit.Counter   // likewise, TCP's included
 }
 
 // Registry holds the sessions of a relay.
 type Registry struct {
-	config Config
+	config    Config
+	newcomers *limit.Buckets // flows begun, by the client's network
 
 	mu       sync.Mutex
 	sessions map[proto.Token]*Session
@@ -52,9 +60,10 @@ type Registry struct {
 // NewRegistry makes an empty registry.
 func NewRegistry(config Config) *Registry {
 	return &Registry{
-		config:   config.withDefaults(),
-		sessions: make(map[proto.Token]*Session),
-		perKey:   make(map[string]int),
+		config:    config.withDefaults(),
+		newcomers: limit.NewBuckets(newcomerNetworks, newcomersPerNetwork, newcomersPerNetwork*newcomerBurst),
+		sessions:  make(map[proto.Token]*Session),
+		perKey:    make(map[string]int),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"funnel/internal/access"
 	"funnel/internal/flow"
 	"funnel/internal/lane"
 	"funnel/internal/obs"
@@ -32,6 +33,8 @@ type Session struct {
 
 	mu       sync.Mutex
 	slots    [lane.MaxLanes]*attachment // guarded by mu, as all below
+	lease    *access.Lease              // of the last lane that came; nil is no limit
+	grant    *access.Grant              // what the bindings were last held against
 	lanes    int
 	bindings map[uint32]*binding
 	flows    *flow.Table[*conversation]
@@ -50,6 +53,8 @@ type conversation struct {
 	binding *binding
 	from    origin
 	conn    socketRef
+
+	answered bool // the target has spoken; guarded by session.mu
 }
 
 func newSession(r *Registry, token proto.Token, peer Peer) *Session {
@@ -83,6 +88,9 @@ func (s *Session) attach(a *attachment) error {
 		s.slots[slot] = a
 		a.slot = slot
 		s.lanes++
+		if lease := a.peer.Lease; lease != nil {
+			s.lease = lease
+		}
 		s.grace.Stop()
 		// The slot's last lane may have carried the flows' headers; this one
 		// has not.
@@ -153,7 +161,10 @@ func (s *Session) end(code proto.Code, why string) {
 		bindings = append(bindings, b)
 	}
 	lanes := s.slots
-	s.flows.All(s.flows.Remove)
+	s.flows.All(func(e *flow.Entry[*conversation]) {
+		s.flows.Remove(e)
+		s.giveFlow()
+	})
 	s.mu.Unlock()
 
 	for _, b := range bindings {

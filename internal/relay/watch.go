@@ -1,0 +1,74 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// watch makes what the operator changes count for what is there already, until
+// ctx ends: links whose key is gone end, ports that are no longer permitted
+// close, clients that are no longer welcome are cut off.
+func (r *Relay) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			r.renew(now)
+		}
+	}
+}
+
+// renew asks anew what everybody may do.
+func (r *Relay) renew(now time.Time) {
+	version := r.config.Keys.Version()
+	networks := r.config.Networks.Refresh()
+	r.mu.Lock()
+	links := make([]*link, 0, len(r.links))
+	for l := range r.links {
+		links = append(links, l)
+	}
+	r.mu.Unlock()
+	for _, l := range links {
+		l.renew(version, now, networks)
+	}
+	r.sessions.Review(version, now, networks)
+}
+
+// renew ends the link if its login is no longer good, and has it reviewed if
+// its grant has changed.
+func (l *link) renew(version uint64, now time.Time, networks bool) {
+	before := l.lease.Grant()
+	if err := l.lease.Renew(version, now); err != nil {
+		l.log.Warn("access revoked", "fingerprint", l.grant.Fingerprint, "cause", err)
+		l.end(fmt.Errorf("%w: %w", errRevoked, err))
+		return
+	}
+	if networks || before != l.lease.Grant() {
+		select {
+		case l.changed <- struct{}{}:
+		default: // it will be reviewed anyway
+		}
+	}
+}
+
+// review closes what is no longer permitted. It belongs to answerRequests.
+func (l *link) review() {
+	kept := l.bindings[:0]
+	for _, b := range l.bindings {
+		if err := l.lease.MayBind("tcp", b.address, b.port); err != nil {
+			l.log.Warn("binding revoked", "network", "tcp", "address", b.describe(), "cause", err)
+			l.closeBinding(b)
+			b.revoked.Store(true)
+			continue
+		}
+		l.lease.Adjust(b.toTarget, b.toClient)
+		kept = append(kept, b)
+	}
+	clear(l.bindings[len(kept):])
+	l.bindings = kept
+	l.conns.review()
+}
