@@ -17,6 +17,7 @@ import (
 type cli struct {
 	Serve     serveCommand     `cmd:"" default:"withargs" help:"Serve agents and SSH clients (the default command)."`
 	Authorize authorizeCommand `cmd:"" help:"Let a key in."`
+	Keys      keysCommand      `cmd:"" help:"List who may log in, or take a key out."`
 	Version   kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -51,6 +52,11 @@ type serveCommand struct {
 	state
 	HostKey []string `name:"host-key" sep:"none" placeholder:"FILE" group:"Files" help:"Private key that shows who this relay is. Repeatable, one of each type. Default: an ed25519 key in the state directory, made at the first start."`
 
+	UserCAKeys     string   `name:"user-ca-keys" placeholder:"FILE" group:"Files" help:"Keys whose certificates may log in, one a line."`
+	Principals     []string `name:"authorized-principals" placeholder:"NAME" group:"Files" help:"Names of which a certificate of --user-ca-keys must have one. Repeatable. Default: the user name of the login."`
+	RevokedKeys    string   `name:"revoked-keys" placeholder:"FILE" group:"Files" help:"Keys and certificates that may not log in: a KRL of ssh-keygen's, or public keys, one a line."`
+	ClientNetworks string   `name:"client-networks" placeholder:"FILE" group:"Files" help:"Client networks that may, or may not, reach public ports: lines as in \"deny 192.0.2.0/24 25565\" and \"allow 198.51.100.7\"."`
+
 	Listen     []string `name:"listen" sep:"none" default:":2222" placeholder:"ADDR" group:"What to serve" help:"Listen for agents at this address, as host:port. Repeatable. Default: :2222."`
 	AllowPorts []string `name:"allow-ports" sep:"none" placeholder:"PORTS" group:"What to serve" help:"Ports that may be exposed at all, as in 1024-65535 or 443,25565. Repeatable. Privileged ports alone are allowed besides the default, 1024-65535."`
 	Bind       []string `name:"bind" sep:"none" placeholder:"ADDR" group:"What to serve" help:"Addresses that may be bound at all: an address, a prefix, or localhost. Repeatable. Default: all."`
@@ -63,6 +69,8 @@ type serveCommand struct {
 	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
 	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
 
+	limitFlags
+
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`
 }
@@ -71,6 +79,7 @@ type serveCommand struct {
 func (*serveCommand) Help() string {
 	return `Clients are known by their keys alone: there are no passwords, no shell and no
 commands, and any user name will do. Let a key in with funnel-relay authorize.
+What is changed in a file counts within a second, also for who is logged in.
 
 Exit status: 0 stopped by a signal, 1 any error, 80 wrong command line.`
 }
@@ -89,7 +98,7 @@ func (c *serveCommand) check() error {
 	case c.MaxFlows < 1:
 		return fmt.Errorf("--max-flows %d: must be 1 or more, for example 20000", c.MaxFlows)
 	}
-	return nil
+	return c.limitFlags.check()
 }
 
 // copies is a number of lanes, 0 for auto.
@@ -119,8 +128,8 @@ type authorizeCommand struct {
 
 // Help is shown below the flags.
 func (*authorizeCommand) Help() string {
-	return `The key may log in at once: the relay need not be restarted. To take a key out,
-delete its line from the authorized keys.`
+	return `The key may log in at once: the relay need not be restarted. To take a key out:
+funnel-relay keys revoke.`
 }
 
 var errNoKey = errors.New("no key was given on standard input")

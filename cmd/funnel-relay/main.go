@@ -109,8 +109,13 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 		fmt.Fprintf(stderr, "funnel-relay: error: %v\n%s\n", err, helpHint)
 		return nil, statusUsage, true
 	}
-	if parsed.Selected().Name == "authorize" {
+	switch parsed.Selected().Name {
+	case "authorize":
 		return &line.Authorize, 0, false
+	case "list":
+		return &line.Keys.List, 0, false
+	case "revoke":
+		return &line.Keys.Revoke, 0, false
 	}
 	return &line.Serve, 0, false
 }

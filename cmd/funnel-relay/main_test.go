@@ -39,6 +39,8 @@ func TestHelp(t *testing.T) {
 		"help":           {"--help"},
 		"help-serve":     {"serve", "--help"},
 		"help-authorize": {"authorize", "--help"},
+		"help-list":      {"keys", "list", "--help"},
+		"help-revoke":    {"keys", "revoke", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("COLUMNS", "") // kong would wrap there

@@ -38,10 +38,24 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		return err
 	}
 	authorized := access.NewKeys(path, policy, log)
+	authorized.TrustAuthorities(c.UserCAKeys, c.Principals)
+	authorized.Revoke(c.RevokedKeys)
+	var networks *access.Networks
+	if c.ClientNetworks != "" {
+		if networks, err = access.NewNetworks(c.ClientNetworks, log); err != nil {
+			return fmt.Errorf("--client-networks: %w", err)
+		}
+	}
+	limits, err := c.limits()
+	if err != nil {
+		return &usageError{err}
+	}
 	r, err := relay.New(relay.Config{
 		Listen:            c.Listen,
 		HostKeys:          hostKeys,
 		Keys:              authorized,
+		Networks:          networks,
+		Limits:            limits,
 		KeepaliveInterval: c.KeepaliveInterval,
 		KeepaliveCount:    c.KeepaliveCount,
 		UDPIdle:           c.UDPIdle,

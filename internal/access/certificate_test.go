@@ -60,7 +60,9 @@ func trusting(t testing.TB, authorized, authorities, revoked string, principals 
 	}
 	keys := NewKeys(write("authorized_keys", authorized), mustPolicy(t, "*"), nil)
 	keys.TrustAuthorities(write("user_ca", authorities), principals)
-	keys.Revoke(write("revoked", revoked))
+	if revoked != "" {
+		keys.Revoke(write("revoked", revoked))
+	}
 	return keys
 }
 
@@ -133,6 +135,17 @@ func TestCertificates(t *testing.T) {
 			require.NoError(t, grant.MayBind("tcp", "", 25565))
 		})
 	}
+}
+
+// A list of revoked keys that is gone must not let in who is on it.
+func TestMissingRevokedKeysLetNobodyIn(t *testing.T) {
+	f := newTestFile(t, keyText(testKey(t, 1)))
+	f.keys.Revoke(f.path + ".revoked")
+	_, err := f.authorize(1)
+	require.ErrorContains(t, err, "read revoked keys: ")
+	require.NoError(t, os.WriteFile(f.path+".revoked", nil, 0o600))
+	_, err = f.authorize(1)
+	require.NoError(t, err)
 }
 
 func critical(name, value string) func(*ssh.Certificate) {

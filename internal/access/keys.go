@@ -79,10 +79,11 @@ func (k *Keys) TrustAuthorities(path string, principals []string) {
 
 // Revoke keeps out the keys and certificates in the file at path, which is a
 // KRL of ssh-keygen's or has a public key on each line (sshd's RevokedKeys).
-// While it can't be read nobody is let in. To be called before the first
+// While it can't be read, also because it isn't
+// there, nobody is let in. "" is no file. To be called before the first
 // question.
 func (k *Keys) Revoke(path string) {
-	k.revoked = watched[*revocations]{path: path, what: "revoked keys", parse: parseRevocations}
+	k.revoked = watched[*revocations]{path: path, what: "revoked keys", must: true, parse: parseRevocations}
 }
 
 // rules are all files as they are at one time.

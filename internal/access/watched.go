@@ -16,8 +16,9 @@ import (
 // when it may have changed and understood anew when it has. Safe for
 // concurrent use.
 type watched[T any] struct {
-	path  string // static, like what and parse; "" is a file that holds nothing
+	path  string // static, as all down to the blank line; "" is a file that holds nothing
 	what  string // names it in errors
+	must  bool   // it is an error if the file isn't there
 	parse func(data []byte) (T, error)
 
 	mu      sync.Mutex
@@ -42,7 +43,7 @@ func (w *watched[T]) load() (value T, version uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	info, err := os.Stat(w.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !w.must {
 		if w.info != nil || w.version == 0 || w.err != nil {
 			var nothing T
 			w.keep(nil, nil, nothing, nil)

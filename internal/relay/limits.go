@@ -19,7 +19,7 @@ type Limits struct {
 	SourceBits4          int     // PerSourceNetBlockSize: how much of an address
 	SourceBits6          int     // belongs to one stranger
 	Penalties            Penalties
-	PenaltyExempt        []netip.Prefix
+	PenaltyExempt        []netip.Prefix // sources without penalties and PerSourceRate
 
 	// After it, of the relay as a whole.
 	MaxLinks    int

@@ -101,8 +101,13 @@ func newBook(l Limits) *book {
 
 // free says whether a source gets no penalties.
 func (b *book) free(remote netip.Addr) bool {
+	return b.penalties.Max == 0 || exempt(b.exempt, remote)
+}
+
+// exempt says whether an address is in one of some networks.
+func exempt(networks []netip.Prefix, remote netip.Addr) bool {
 	remote = remote.WithZone("")
-	return b.penalties.Max == 0 || slices.ContainsFunc(b.exempt, func(p netip.Prefix) bool { return p.Contains(remote) })
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(remote) })
 }
 
 // add adds to a source's penalty. It returns for how long the source is kept

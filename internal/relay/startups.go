@@ -64,6 +64,7 @@ type startups struct {
 	perSource int
 	group     func(netip.Addr) netip.Prefix
 	rate      *limit.Buckets // new connections of a source
+	exempt    []netip.Prefix // sources without that rate
 
 	mu       sync.Mutex
 	count    int                        // guarded by mu, as all below; of strangers
@@ -77,6 +78,7 @@ func newStartups(l Limits) *startups {
 		most:      l.MaxStartups,
 		perSource: l.PerSourceMaxStartups,
 		group:     l.source,
+		exempt:    l.PenaltyExempt,
 		rate:      limit.NewBuckets(rateSources, l.PerSourceRate, max(1, l.PerSourceRate*rateBurst)),
 		bySource:  make(map[netip.Prefix]int),
 		known:     make(map[netip.Prefix]time.Time),
@@ -86,7 +88,7 @@ func newStartups(l Limits) *startups {
 // admit lets one more connection in, until release is called, or says why not.
 func (s *startups) admit(remote netip.Addr, now time.Time) (release func(), refusal string) {
 	source := s.group(remote)
-	if !s.rate.Take(source, now) {
+	if !exempt(s.exempt, remote) && !s.rate.Take(source, now) {
 		return nil, "its source connects too often"
 	}
 	s.mu.Lock()
