@@ -126,8 +126,8 @@ type refusals struct {
 func newRefusals(l Limits) refusals {
 	return refusals{
 		source:   l.source,
-		bySource: limit.NewBuckets(rateSources, refusedPerSource, refusedPerSource*refusedBurst),
-		all:      limit.NewBuckets(1, refusedInAll, refusedInAll*refusedBurst),
+		bySource: limit.NewBuckets(rateSources, refusedPerSource, refusedPerSourceBurst),
+		all:      limit.NewBuckets(1, refusedInAll, refusedInAllBurst),
 		held:     new(atomic.Int64),
 	}
 }

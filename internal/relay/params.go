@@ -43,11 +43,12 @@ const (
 	watchEvery = 250 * time.Millisecond
 
 	// refusedPerSource and refusedInAll bound the log lines about refused logins
-	// a second, each with a burst of refusedBurst seconds' worth: fail2ban wants
-	// a few of each source, nobody wants a full disk.
-	refusedPerSource = 0.5
-	refusedInAll     = 50
-	refusedBurst     = 20
+	// a second, with so many at once before that: fail2ban wants a few of each
+	// source, who debugs a login all of his own, nobody a full disk.
+	refusedPerSource      = 0.5
+	refusedPerSourceBurst = 60
+	refusedInAll          = 50
+	refusedInAllBurst     = 1000
 
 	// maxLinksPerKey bounds what one key, perhaps a stolen one, costs. It is
 	// more agents, with several lanes each, than anyone runs with one key.
