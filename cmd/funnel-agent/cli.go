@@ -10,6 +10,7 @@ import (
 
 	"funnel/internal/forward"
 	"funnel/internal/lane"
+	"funnel/internal/pace"
 	"funnel/internal/replay"
 )
 
@@ -47,6 +48,8 @@ type connectCommand struct {
 	Lanes    int           `name:"lanes" default:"${lanes}" placeholder:"${lanes}" group:"UDP" help:"SSH connections that carry UDP, apart from the one that carries TCP (default ${lanes})."`
 	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
 	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
+
+	BulkRate pace.Rate `name:"bulk-rate" placeholder:"RATE" group:"TCP" help:"Send no more than this to the relay for TCP servers, in bits per second as in 16M. Default: no bound, but transfers make room for UDP when it would have to wait."`
 
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`

@@ -11,6 +11,7 @@ import (
 
 	"funnel/internal/keys"
 	"funnel/internal/lane"
+	"funnel/internal/pace"
 )
 
 // cli is the command line. Names are relied on by scripts: add, don't rename.
@@ -62,6 +63,8 @@ type serveCommand struct {
 	MaxFlows int           `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows of an agent; beyond, the longest idle goes first (default ${maxFlows})."`
 	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
 	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
+
+	BulkRate pace.Rate `name:"bulk-rate" placeholder:"RATE" group:"TCP" help:"Send no more than this to an agent for TCP servers, in bits per second as in 16M. Default: no bound, but transfers make room for UDP when it would have to wait."`
 
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`

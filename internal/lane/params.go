@@ -106,6 +106,10 @@ const (
 	copiesShare = 0.25
 	copiesBurst = 500 * time.Millisecond
 
+	// playSpan is how long after a datagram somebody still counts as playing:
+	// games send many times a second, and the quietest server once a second.
+	playSpan = 2 * time.Second
+
 	// inlineRounds is how many batches a goroutine that brings datagrams
 	// writes itself, before it leaves the rest to the lane's own: one, for a
 	// datagram alone; a busy reader's place is at its socket.

@@ -84,6 +84,12 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 	}
 }
 
+// Playing reports whether datagrams were sent in the last two seconds.
+func (s *Set) Playing() bool {
+	last := s.observed.Load()
+	return last > 0 && Now()-time.Duration(last) < playSpan
+}
+
 // SendRecord sends a record that isn't a datagram over any lane, or drops it if
 // there is none. Flush must follow.
 func (s *Set) SendRecord(record []byte) {

@@ -130,6 +130,9 @@ func (g *Group) Run(ctx context.Context) error {
 	return err
 }
 
+// Playing reports whether datagrams were sent to the relay lately.
+func (g *Group) Playing() bool { return g.set.Playing() }
+
 // keep keeps one lane up. New ones are begun until ctx ends, and live at most
 // until lanesCtx does.
 func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {

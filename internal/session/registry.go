@@ -95,6 +95,18 @@ func (r *Registry) forget(s *Session) {
 	}
 }
 
+// Playing reports whether datagrams were sent lately to an agent with this key.
+func (r *Registry) Playing(fingerprint string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		if s.fingerprint == fingerprint && s.set.Playing() {
+			return true
+		}
+	}
+	return false
+}
+
 // abandoned is a session without lanes of the same key as s that holds port,
 // or nil: the ports of an agent that was restarted are its own to take.
 func (r *Registry) abandoned(s *Session, port uint16) *Session {
