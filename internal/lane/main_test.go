@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"funnel/internal/flow"
+	"funnel/internal/mux"
 	"funnel/internal/obs"
 	"funnel/proto"
 )
@@ -67,5 +68,7 @@ func bareLane(slot int, drops *obs.Drops) *Lane {
 		config:    Config{Slot: slot, Drops: drops, MaxDelay: time.Hour},
 		handed:    make(chan struct{}, 1),
 		scheduler: newScheduler(slot, drops),
+		batch:     make([]byte, mux.FrameSpace),
+		written:   mux.FrameSpace,
 	}
 }
