@@ -265,7 +265,7 @@ func transcript(t testing.TB) (byRelay, byAgent []byte) {
 	t.Helper()
 	near, far := net.Pipe()
 	relayEnd, agentEnd := &recorder{Conn: near}, &recorder{Conn: far}
-	toRelay, toAgent := newSink(100000), newSink(300)
+	toRelay, toAgent := newSink(2000), newSink(300)
 	p := newPair(t, relayEnd, agentEnd, toRelay.receive, toAgent.receive)
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -278,7 +278,7 @@ func transcript(t testing.TB) (byRelay, byAgent []byte) {
 	})
 	_, err = proto.ReadMessage(p.agent.Control())
 	require.NoError(t, err)
-	send(t, p.agent, text(100000), MaxFrame)
+	send(t, p.agent, text(2000), MaxFrame)
 	send(t, p.relay, text(300), 100)
 	toRelay.await(t)
 	toAgent.await(t)
