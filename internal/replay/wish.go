@@ -228,13 +228,18 @@ func (g *Group) retry(ctx, lanesCtx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		g.mu.Lock()
-		for i := range g.wishes {
-			if g.wishes[i].state == waiting {
-				g.wishes[i].state = asking
-			}
-		}
-		g.askAny()
-		g.mu.Unlock()
+		g.askRefused()
 	}
+}
+
+// askRefused asks again for what was refused for now.
+func (g *Group) askRefused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.wishes {
+		if g.wishes[i].state == waiting {
+			g.wishes[i].state = asking
+		}
+	}
+	g.askAny()
 }
