@@ -347,5 +347,5 @@ func TestGroupRelayThatStopsReadingDelaysNobody(t *testing.T) {
 		require.Equal(t, datagram{7, i + 1, "answer"}, await(t, first.records))
 	}
 	first.cut()
-	require.NoError(t, conn.(net.Conn).Close())
+	require.NoError(t, conn.Close())
 }
