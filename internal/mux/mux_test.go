@@ -105,7 +105,6 @@ func TestMuxRelayEndsALaneThatBreaksTheRules(t *testing.T) {
 		"unknown command":        frameOf(9, 3),
 		"records first":          join(frameOf(commandOpen, 3), frameOf(commandPush, 3, byte(proto.KindRecords))),
 		"stream 0":               frameOf(commandOpen, 0),
-		"control second":         join(frameOf(commandOpen, 5), frameOf(commandOpen, 3), frameOf(commandPush, 3, byte(proto.KindControl))),
 		"unknown kind":           join(frameOf(commandOpen, 3), frameOf(commandPush, 3, 77)),
 		"unknown kind, later":    join(control, frameOf(commandOpen, 5), frameOf(commandPush, 5, 77)),
 		"two control streams":    join(control, frameOf(commandOpen, 5), frameOf(commandPush, 5, byte(proto.KindControl))),
@@ -127,6 +126,15 @@ func TestMuxRelayEndsALaneThatBreaksTheRules(t *testing.T) {
 			require.Empty(t, h.records)
 		})
 	}
+}
+
+// TestMuxRelayWaitsForNoOtherStream: an agent that opens something before its
+// control stream would have it wait for a first byte there.
+func TestMuxRelayWaitsForNoOtherStream(t *testing.T) {
+	said := bytes.Join([][]byte{
+		frameOf(commandOpen, 5), frameOf(commandOpen, 3), frameOf(commandPush, 3, byte(proto.KindControl)),
+	}, nil)
+	require.ErrorIs(t, listen(t, Accept, newTape(said, 0, 0)).err, ErrProtocol)
 }
 
 // TestMuxTakesWhatTheRulesAllow: these look like trouble and are none.
