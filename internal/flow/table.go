@@ -49,7 +49,7 @@ func (t *Table[F]) Len() int { return len(t.byID) }
 func (t *Table[F]) Get(id uint32) *Entry[F] { return t.byID[id] }
 
 // Add adds a flow, used now: times are counted from whatever moment the owner
-// likes, always the same. If the table is full the flow idle the longest is
+// likes, always the same. No flow of the table may have this number. If the table is full the flow idle the longest is
 // removed and returned, for its owner to end.
 func (t *Table[F]) Add(id uint32, value F, now time.Duration) (added, evicted *Entry[F]) {
 	if len(t.byID) >= t.max {

@@ -20,8 +20,9 @@ func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequ
 		return 1
 	}
 	n := 0
+	start := int(sequence % uint32(len(lanes))) // unsigned: an int may have 32 bits
 	for i := range lanes {
-		l := lanes[(int(sequence)+i)%len(lanes)]
+		l := lanes[(start+i)%len(lanes)]
 		if l.Troubled() {
 			continue
 		}
@@ -36,12 +37,18 @@ func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequ
 		n = 1
 	}
 	// A lane in trouble still delivers, if late: better than a copy less when
-	// the other one is lost.
+	// the other one is lost. It costs as much as any: where all lanes are in
+	// trouble because the line is full, copies must not fill it further.
 	for i := 0; i < len(lanes) && n < want; i++ {
-		if l := lanes[(int(sequence)+i)%len(lanes)]; l.Troubled() && l != picked[0] {
-			picked[n] = l
-			n++
+		l := lanes[(start+i)%len(lanes)]
+		if !l.Troubled() || l == picked[0] {
+			continue
 		}
+		if !s.copies.allow(size, now) {
+			return n
+		}
+		picked[n] = l
+		n++
 	}
 	return n
 }

@@ -70,8 +70,10 @@ func (c *copies) allow(size int, now time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	rate := max(copiesLeast, copiesShare*float64(c.rate))
-	c.tokens = min(c.tokens+rate*(now-c.refilled).Seconds(), rate*copiesBurst.Seconds())
-	c.refilled = now
+	if now > c.refilled { // readers take turns, and each took its time before
+		c.tokens = min(c.tokens+rate*(now-c.refilled).Seconds(), rate*copiesBurst.Seconds())
+		c.refilled = now
+	}
 	if c.tokens < float64(size) {
 		return false
 	}

@@ -37,7 +37,6 @@ type Lane struct {
 	pushed atomic.Bool   // something was pushed since the last Flush
 	handed chan struct{} // one slot: the writer's role is left to Run
 	room   chan struct{} // one slot: the peer takes more again
-	ended  chan struct{} // closed by end
 
 	mu        sync.Mutex
 	scheduler scheduler // guarded by mu
@@ -57,7 +56,6 @@ func New(config Config) *Lane {
 		config:    config,
 		handed:    make(chan struct{}, 1),
 		room:      make(chan struct{}, 1),
-		ended:     make(chan struct{}),
 		scheduler: newScheduler(config.Slot, config.Drops),
 		batch:     make([]byte, mux.FrameSpace, mux.FrameSpace+batchBytes),
 		written:   mux.FrameSpace,
@@ -187,7 +185,6 @@ func (l *Lane) end() {
 	l.over = true
 	l.scheduler.clear(obs.DropLaneLost)
 	l.urgent = nil
-	close(l.ended)
 }
 
 // open reports whether a write is due: the peer takes some more, and TCP holds

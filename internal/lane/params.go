@@ -26,6 +26,10 @@ const (
 	// laneBytes bounds what waits on a lane for all flows together.
 	laneBytes = 4 << 20
 
+	// fattestLooks bounds the queues looked at to find whose datagrams give
+	// way when a lane is full. At 64 KiB a queue, that many fill a lane.
+	fattestLooks = 64
+
 	// urgentBytes bounds the records that aren't datagrams waiting on a
 	// lane. They are few and small, and each may be lost without harm.
 	urgentBytes = 64 << 10

@@ -65,12 +65,18 @@ func (p *path) look(now time.Duration) {
 	defer p.mu.Unlock()
 	info, ok := p.socket.Info()
 	queued, _ := p.socket.Queued()
-	p.known = ok
 	if !ok {
+		p.known = false
 		p.limit.Store(heldMost)
 		return
 	}
-	p.info = info
+	p.judge(now, info, queued)
+}
+
+// judge draws the conclusions from the system's answer; queued is the bytes
+// that TCP holds. The path is locked.
+func (p *path) judge(now time.Duration, info tcpio.Info, queued int) {
+	p.known, p.info = true, info
 	p.limit.Store(int64(heldLimit(info)))
 	stalled := p.stalled(now, info, queued)
 	p.troubled.Store(stalled || info.Congestion == tcpio.CongestionRecovery ||

@@ -61,6 +61,7 @@ func (l *link) serveUDP(ctx context.Context, channel ssh.Channel) {
 		Remote:      l.remote.String(),
 		Grant:       l.grant,
 		Socket:      l.socket,
+		Close:       l.conn.Close,
 		Log:         l.log,
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ type Peer struct {
 	Remote      string        // its address, for logs
 	Grant       Grant         // what it may bind
 	Socket      *tcpio.Socket // the lane's TCP connection, may be nil
+	Close       func() error  // ends the connection, where to close the channel isn't enough; may be nil
 	Log         *slog.Logger
 }
 
@@ -130,9 +131,11 @@ func (r *Registry) Close() {
 		sessions = append(sessions, s)
 	}
 	r.mu.Unlock()
+	var ending sync.WaitGroup // together: an agent that doesn't read takes its time
 	for _, s := range sessions {
-		s.close("the relay is shutting down")
+		ending.Go(func() { s.close("the relay is shutting down") })
 	}
+	ending.Wait()
 }
 
 func (c Config) withDefaults() Config {
