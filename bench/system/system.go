@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // ErrMissing is the error of a system that this machine doesn't have the
@@ -16,6 +17,8 @@ type System struct {
 	What string
 	// UDP, TCP say what it carries.
 	UDP, TCP bool
+	// Variant says that it differs from another system in UDP alone.
+	Variant bool
 
 	start func(ctx context.Context, place *Place, targets *Targets, running *Running) error
 }
@@ -42,15 +45,14 @@ func (s *System) Start(ctx context.Context, place *Place, targets *Targets) (*Ru
 	return running, nil
 }
 
-// Stop ends everything, the last first.
+// Stop ends the programs, then everything else, the last first.
 func (r *Running) Stop() {
-	for len(r.stop) > 0 {
-		last := len(r.stop) - 1
-		r.stop[last]()
-		r.stop = r.stop[:last]
-	}
 	r.Agent.Stop()
 	r.Relay.Stop()
+	for _, stop := range slices.Backward(r.stop) {
+		stop()
+	}
+	r.stop = nil
 }
 
 // Failed is an error if a program of the system has ended by itself.
