@@ -66,8 +66,9 @@ IPv6 addresses stand in brackets, and port 0 lets the relay choose.
   [::1]:8080:localhost:80      listen on one address of the relay
 
 Exit status: 0 stopped by a signal, 1 any other error, 3 the relay refused the
-key, 4 the relay's host key isn't trusted, 5 a forward was refused for good,
-80 wrong command line. Network errors are never a reason to exit.`
+key, or it stays locked, 4 the relay's host key isn't trusted, 5 a forward was
+refused for good, 80 wrong command line. Network errors are never a reason to
+exit.`
 }
 
 // check finds what can't work whatever the relay says.

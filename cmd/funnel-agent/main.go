@@ -21,6 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"funnel/internal/agent"
+	"funnel/internal/keys"
 	"funnel/internal/replay"
 )
 
@@ -65,6 +66,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 }
 
 func exitStatus(err error) int {
+	if _, locked := errors.AsType[*keys.PassphraseError](err); locked {
+		return statusAuth // also before there is a login to refuse it
+	}
 	switch {
 	case errors.Is(err, agent.ErrAuth):
 		return statusAuth

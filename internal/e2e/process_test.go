@@ -160,3 +160,9 @@ func (p *process) status() int {
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
+
+// matches reports whether text holds what an expression wants, or the
+// expression itself, as a fingerprint may look like one.
+func matches(expression, text string) bool {
+	return strings.Contains(text, expression) || regexp.MustCompile(expression).MatchString(text)
+}
