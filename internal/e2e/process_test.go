@@ -143,13 +143,6 @@ func descendants(pid int) []int {
 	return all
 }
 
-// stop asks the process to end.
-func (p *process) stop() {
-	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	p.status()
-}
-
 // status waits until the process has ended by itself.
 func (p *process) status() int {
 	p.t.Helper()

@@ -196,12 +196,18 @@ func requireBulk(t *testing.T, address string, size int64) {
 	t.Logf("%.0f MiB: %.0f MiB/s to the target, %.0f MiB/s to the client", mib, mib/up.Seconds(), mib/down.Seconds())
 }
 
-// freePort is a port of loopback, below those the kernel hands out by itself,
-// that nobody uses at the moment, in TCP and UDP.
+// handedOut is the ports that freePort has returned.
+var handedOut sync.Map
+
+// freePort is a port, below those the kernel hands out by itself, that nobody
+// uses at the moment, in TCP and UDP. It never returns one twice.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 200 {
 		port := strconv.Itoa(20000 + rand.IntN(10000))
+		if _, taken := handedOut.LoadOrStore(port, true); taken {
+			continue
+		}
 		tcp, err := net.Listen("tcp", ":"+port)
 		if err != nil {
 			continue
