@@ -18,6 +18,7 @@ type copies struct {
 
 	mu       sync.Mutex
 	hold     time.Duration // guarded by mu, as all below: until when there is more than one copy
+	suspect  time.Duration // since when something seems lost, 0 if nothing does
 	now      lossWindow    // the present lossSpan
 	before   lossWindow    // the one before
 	begun    time.Duration // when now began
@@ -26,6 +27,9 @@ type copies struct {
 	refilled time.Duration
 }
 
+// lossWindow is what the lanes sent, and sent again because it was lost. What
+// was sent again for nothing is taken off when the peer says so, maybe in
+// another window than it was added in.
 type lossWindow struct{ sent, again int }
 
 func newCopies(fixed int) *copies {
@@ -48,13 +52,19 @@ func (c *copies) update(seen pathCounts, rate uint64, now time.Duration) {
 	if c.fixed > 0 {
 		return
 	}
-	if seen.again > 0 || seen.stalled {
+	sent, again := c.now.sent+c.before.sent, c.now.again+c.before.again
+	switch {
+	case again <= 0:
+		c.suspect = 0
+	case c.suspect == 0:
+		c.suspect = now
+	}
+	if c.suspect > 0 && now-c.suspect >= dsackWait {
 		c.hold = now + copiesHold
 	}
 	level := int32(1)
 	if now < c.hold {
 		level = 2
-		sent, again := c.now.sent+c.before.sent, c.now.again+c.before.again
 		if sent >= lossSample && float64(again) > lossHigh*float64(sent) {
 			level = 3
 		}

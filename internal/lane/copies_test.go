@@ -13,21 +13,30 @@ func TestCopiesFollowTheLosses(t *testing.T) {
 		c.update(seen, 0, now)
 		return int(c.level.Load())
 	}
-	require.Equal(t, 1, at(0, pathCounts{sent: 1000}))
-	require.Equal(t, 2, at(1*time.Second, pathCounts{sent: 1000, again: 1}))
-	require.Equal(t, 2, at(1*time.Second+copiesHold-1, pathCounts{sent: 10}), "losses come in company")
-	require.Equal(t, 1, at(1*time.Second+copiesHold, pathCounts{sent: 10}))
+	require.Equal(t, 1, at(time.Second, pathCounts{sent: 1000}))
+	require.Equal(t, 1, at(2*time.Second, pathCounts{sent: 1000, again: 1}), "it may have been for nothing")
+	require.Equal(t, 2, at(2*time.Second+dsackWait, pathCounts{sent: 10}))
+	gone := 2*lossSpan + 3*time.Second // when the loss has left both windows
+	require.Equal(t, 2, at(lossSpan+2*time.Second, pathCounts{sent: 10}))
+	require.Equal(t, 2, at(gone, pathCounts{sent: 10}))
+	require.Equal(t, 2, at(lossSpan+2*time.Second+copiesHold-1, pathCounts{sent: 10}), "losses come in company")
+	require.Equal(t, 1, at(gone+copiesHold, pathCounts{sent: 10}))
 }
 
-func TestCopiesFollowAStall(t *testing.T) {
+func TestCopiesForgetWhatWasSentAgainForNothing(t *testing.T) {
 	c := newCopies(0)
-	c.update(pathCounts{stalled: true}, 0, 0)
-	require.EqualValues(t, 2, c.level.Load())
+	for i := range 100 {
+		now := time.Second + time.Duration(i)*dsackWait
+		c.update(pathCounts{sent: 10, again: 1}, 0, now)
+		c.update(pathCounts{sent: 10, again: -1}, 0, now+dsackWait/2)
+		require.EqualValues(t, 1, c.level.Load())
+	}
 }
 
 func TestCopiesThreeWhereMuchIsLost(t *testing.T) {
 	c := newCopies(0)
-	c.update(pathCounts{sent: lossSample - 1, again: 20}, 0, 0)
+	c.update(pathCounts{sent: lossSample - 2, again: 20}, 0, 1)
+	c.update(pathCounts{sent: 1}, 0, 1+dsackWait)
 	require.EqualValues(t, 2, c.level.Load(), "too few to tell")
 	c.update(pathCounts{sent: 1}, 0, time.Second)
 	require.EqualValues(t, 3, c.level.Load())
@@ -41,7 +50,7 @@ func TestCopiesThreeWhereMuchIsLost(t *testing.T) {
 func TestCopiesAskedForByTheUser(t *testing.T) {
 	c := newCopies(2)
 	require.EqualValues(t, 2, c.level.Load())
-	c.update(pathCounts{sent: 1000, again: 500, stalled: true}, 0, 0)
+	c.update(pathCounts{sent: 1000, again: 500}, 0, 0)
 	require.EqualValues(t, 2, c.level.Load())
 	for range 1000 {
 		require.True(t, c.allow(65535, 0), "who asks gets them")

@@ -97,6 +97,12 @@ const (
 	// by each loss, two copies at 1.5 % both wait about once in 500.
 	lossHigh = 0.015
 
+	// dsackWait is how long what was sent again counts as a guess of the
+	// kernel's: a peer that had got it says so (RFC 2883) within a round trip.
+	// Without this wait a busy machine, which acknowledges late, looks like a
+	// bad line and is given more to do.
+	dsackWait = 150 * time.Millisecond
+
 	// copiesHold is how long after the last loss there is more than one copy:
 	// bad lines are bad for minutes, and the first loss after a wrong guess
 	// hurts.

@@ -31,17 +31,13 @@ type mark struct {
 	at  time.Duration
 }
 
-// pathCounts are segments of data sent, and sent again because they seemed
-// lost, and whether the path stood still at a look.
-type pathCounts struct {
-	sent, again int
-	stalled     bool
-}
+// pathCounts are segments of data sent, and sent again less those sent again for
+// nothing, which may be negative.
+type pathCounts struct{ sent, again int }
 
 func (c *pathCounts) add(other pathCounts) {
 	c.sent += other.sent
 	c.again += other.again
-	c.stalled = c.stalled || other.stalled
 }
 
 // open reports whether TCP holds, unsent or unacknowledged, no more than the
@@ -81,7 +77,7 @@ func (p *path) judge(now time.Duration, info tcpio.Info, queued int) {
 	stalled := p.stalled(now, info, queued)
 	p.troubled.Store(stalled || info.Congestion == tcpio.CongestionRecovery ||
 		info.Congestion == tcpio.CongestionLoss || info.Congestion == tcpio.CongestionDisorder)
-	p.count(info, stalled)
+	p.count(info)
 }
 
 // stalled reports whether something written has waited for its acknowledgement
@@ -104,11 +100,11 @@ func (p *path) stalled(now time.Duration, info tcpio.Info, queued int) bool {
 }
 
 // count adds what happened since the last look.
-func (p *path) count(info tcpio.Info, stalled bool) {
+func (p *path) count(info tcpio.Info) {
 	if p.base != nil {
 		sent := int(info.DataSegsOut - p.base.DataSegsOut)
 		again := int(info.TotalRetrans-p.base.TotalRetrans) - int(info.DSACKDups-p.base.DSACKDups)
-		p.counts.add(pathCounts{sent: sent, again: max(again, 0), stalled: stalled})
+		p.counts.add(pathCounts{sent: sent, again: again})
 		*p.base = info
 		return
 	}
