@@ -72,6 +72,12 @@ const (
 	// later at most.
 	lookAge = 2 * time.Millisecond
 
+	// minRTO is the least wait, after a round trip, before what the kernel has
+	// had no sign of is sent again: just above the 40 ms by which Linux delays
+	// an acknowledgement that has nothing to ride on. The default of 200 ms is
+	// what a datagram waits whose segment was lost twice.
+	minRTO = 50 * time.Millisecond
+
 	// stallSlack is how much later than usual an acknowledgement may come
 	// before its lane counts as stalled: half of the 40 ms for which Linux
 	// delays one that has no data to ride on; the variation that causes is in
@@ -93,9 +99,10 @@ const (
 	lossSample = 300
 
 	// lossHigh is the share of segments lost above which two copies are lost
-	// together too often: with a lane stopped for three of a flow's datagrams
-	// by each loss, two copies at 1.5 % both wait about once in 500.
-	lossHigh = 0.015
+	// together too often: each loss stops a lane for two more of a flow's
+	// datagrams, so that at 1 % two copies both wait about once in 600, each
+	// way, and three once in 30,000.
+	lossHigh = 0.006
 
 	// dsackWait is how long what was sent again counts as a guess of the
 	// kernel's: a peer that had got it says so (RFC 2883) within a round trip.
