@@ -57,6 +57,12 @@ const (
 	// (RFC 6928).
 	heldLeast = 16 << 10
 
+	// heldSegments is the same in segments: a peer may wait for a second one
+	// before it acknowledges (RFC 9293 §3.8.6.3), 40 ms on Linux, and another
+	// fills the time until it has. It matters where they are long, as the
+	// 64 KiB of a loopback are.
+	heldSegments = 3
+
 	// heldMost bounds the same on any path: half of the SSH channel's
 	// window, so that writes into it never block.
 	heldMost = 1 << 20

@@ -133,5 +133,5 @@ func (p *path) last() (tcpio.Info, bool) {
 // so the limit grows by the gain each round trip until the path is full.
 func heldLimit(info tcpio.Info) int {
 	product := float64(info.DeliveryRate) * info.MinRTT.Seconds()
-	return int(max(heldLeast, min(heldGain*product, heldMost)))
+	return int(max(heldLeast, float64(heldSegments*info.SndMSS), min(heldGain*product, heldMost)))
 }
