@@ -64,6 +64,21 @@ func BenchmarkRoundTrip(b *testing.B) {
 	b.ReportMetric(float64(quantile(times, 0.99)-40*time.Millisecond)/1e3, "p99-added-µs")
 }
 
+// BenchmarkTwentyThousand sends 20,000 packets a second over a path of 20 ms,
+// and reports what they take more than that, and the processor's share, of
+// which 1 is one core, that this process takes: both links, sender and receiver.
+func BenchmarkTwentyThousand(b *testing.B) {
+	three := newThree(b, 1)
+	fortyMilliseconds(b, three)
+	player, home := udpPair(b, three)
+	processor, start := processorTime(), time.Now()
+	delays, _ := oneWay(b, player, home, max(2_000, b.N), 20_000, 200)
+	b.ReportMetric((processorTime()-processor).Seconds()/time.Since(start).Seconds(), "cores")
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(quantile(delays, 0.5)-20*time.Millisecond)/1e3, "p50-added-µs")
+	b.ReportMetric(float64(quantile(delays, 0.99)-20*time.Millisecond)/1e3, "p99-added-µs")
+}
+
 // processorTime is what this process has used.
 func processorTime() time.Duration {
 	var usage unix.Rusage

@@ -45,3 +45,22 @@ func TestWakingPollsNoMoreThanItsShare(t *testing.T) {
 	}
 	require.InDelta(t, 1e9*pollShare, polled, 1e6)
 }
+
+func TestWakingIsBusyOnlyWhileThereAreMany(t *testing.T) {
+	var w waking
+	now := nanoseconds(0)
+	second := func(packets int) {
+		for range packets {
+			now += int64(1e9) / int64(packets)
+			w.carried(1, now)
+		}
+	}
+	second(5_000)
+	require.False(t, w.busy())
+	second(40_000)
+	require.True(t, w.busy())
+	// One after a long silence ends it.
+	now += 1e9
+	w.carried(1, now)
+	require.False(t, w.busy())
+}

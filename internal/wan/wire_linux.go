@@ -30,6 +30,7 @@ type wire struct {
 	free       []*[mtu]byte
 	waking     waking
 	arrival    nanoseconds // when what is read now came
+	early      nanoseconds // how much before it is due a packet may be delivered now
 }
 
 // startWire starts the wire of the link, the world's number-th.
@@ -114,24 +115,33 @@ func (w *wire) carry() error {
 			return nil
 		}
 		w.follow()
+		carried := 0
 		for from := range w.flights {
 			if ready[from].Revents != 0 {
-				if err := w.receive(from); err != nil {
+				n, err := w.receive(from)
+				if err != nil {
 					return fmt.Errorf("device %s of host %s: %w", w.link.ends[from].tun.name, w.link.ends[from].host.name, err)
 				}
+				carried += n
 			}
 			ready[from].Revents = 0
 		}
 		for from := range w.flights {
-			w.deliver(from)
+			carried += w.deliver(from)
 		}
+		w.waking.carried(carried, w.now())
 	}
 }
 
 func (w *wire) now() nanoseconds { return int64(time.Since(w.base)) }
 
-// wait sleeps until a packet comes or is due.
+// wait sleeps until a packet comes or is due, or, while there are many, until
+// some have.
 func (w *wire) wait(ready []unix.PollFd) error {
+	w.early = 0
+	if w.waking.busy() {
+		return w.gather(ready)
+	}
 	asleep := w.now()
 	due, flying := w.due()
 	var timeout *unix.Timespec
@@ -141,24 +151,47 @@ func (w *wire) wait(ready []unix.PollFd) error {
 		t := unix.NsecToTimespec(sleep)
 		timeout = &t
 	}
-	n, err := unix.Ppoll(ready, timeout, nil)
-	if err != nil && err != unix.EINTR {
-		return os.NewSyscallError("ppoll", err)
+	n, err := poll(ready, timeout)
+	if err != nil {
+		return err
 	}
 	now := w.now()
 	w.arrival = now
 	switch {
-	case err != nil:
 	case flying && sleep == 0:
 		if n == 0 && due > now {
 			w.waking.polled(now - asleep)
 		}
 	case n == 0:
-		w.waking.woke(until, now)
+		if flying {
+			w.waking.woke(until, now)
+		}
 	default:
 		w.arrival = w.waking.came(asleep, now)
 	}
 	return nil
+}
+
+// gather sleeps for a moment, whatever comes, and has both devices read.
+func (w *wire) gather(ready []unix.PollFd) error {
+	asleep := w.now()
+	t := unix.NsecToTimespec(moderation)
+	if _, err := poll(ready[2:], &t); err != nil {
+		return err
+	}
+	ready[0].Revents, ready[1].Revents = unix.POLLIN, unix.POLLIN
+	w.arrival = (asleep + w.now()) / 2
+	w.early = moderation / 2
+	return nil
+}
+
+// poll is ppoll, in which a signal counts as the time having passed.
+func poll(ready []unix.PollFd, timeout *unix.Timespec) (int, error) {
+	n, err := unix.Ppoll(ready, timeout, nil)
+	if err == unix.EINTR {
+		return 0, nil
+	}
+	return n, os.NewSyscallError("ppoll", err)
 }
 
 // due returns when the next packet is due, and whether there is any.
@@ -185,15 +218,15 @@ func (w *wire) follow() {
 	}
 }
 
-// receive takes packets that an end sends.
-func (w *wire) receive(from int) error {
+// receive takes packets that an end sends, and returns how many.
+func (w *wire) receive(from int) (n int, err error) {
 	count := &w.link.counters[from]
-	for range batch {
+	for n = range batch {
 		data := w.buffer()
 		size, ok, err := w.link.ends[from].tun.read(data)
 		if !ok {
 			w.release(data)
-			return err
+			return n, err
 		}
 		count.in.Add(1)
 		count.inBytes.Add(uint64(size))
@@ -206,7 +239,7 @@ func (w *wire) receive(from int) error {
 		}
 		w.flights[from].push(p)
 	}
-	return nil
+	return batch, nil
 }
 
 // admit decides what becomes of a packet that an end sends.
@@ -237,12 +270,13 @@ func (w *wire) translate(from int, b []byte) bool {
 	return true
 }
 
-// deliver gives the other end what an end sent and is due.
-func (w *wire) deliver(from int) {
+// deliver gives the other end what an end sent and is due, and returns how many
+// packets that was.
+func (w *wire) deliver(from int) (n int) {
 	flight, count, to := &w.flights[from], &w.link.counters[from], w.link.ends[1-from].tun
-	for range batch {
-		if flight.len() == 0 || flight.first() > w.now() {
-			return
+	for n = range batch {
+		if flight.len() == 0 || flight.first() > w.now()+w.early {
+			return n
 		}
 		p := flight.pop()
 		f := delivered
@@ -254,6 +288,7 @@ func (w *wire) deliver(from int) {
 		count.end(f, p.size)
 		w.release(p.data)
 	}
+	return batch
 }
 
 // buffer returns one for a packet.
