@@ -115,8 +115,8 @@ var Scenarios = []Scenario{
 		Systems: []string{"direct", "ssh", "funnel", "described"},
 	},
 	{
-		Name: "loopback", What: "loopback, 64 bytes 200 times a second",
-		Kind: Play, Loopback: true, Rate: 200, Size: 64, Quick: true,
+		Name: "loopback", What: "loopback, 64 bytes a thousand times a second",
+		Kind: Play, Loopback: true, Rate: 1000, Size: 64, Quick: true,
 		Systems: []string{"direct", "forwarder", "ssh", "funnel*", "described"},
 	},
 	{

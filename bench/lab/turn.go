@@ -55,30 +55,13 @@ func (s *stage) measure(ctx context.Context, w way, running *system.Running, run
 }
 
 // play sends paced messages, and whatever is to be beside them.
-func (s *stage) play(ctx context.Context, w way, running *system.Running, run *result.Run) error {
+func (s *stage) play(ctx context.Context, w way, running *system.Running, run *result.Run) (err error) {
 	conns, err := s.dial(ctx, w.network, running, s.scenario.flows())
 	defer closeAll(conns)
 	if err != nil {
 		return err
 	}
-	beside, finish := context.WithCancel(ctx)
-	defer finish()
-	transferred := make(chan error, 1)
-	if s.scenario.Beside != 0 && !w.control {
-		go func() {
-			transfer, err := s.bulk(beside, running, time.Hour)
-			run.Bulk = &transfer
-			transferred <- err
-		}()
-		select {
-		case <-time.After(s.options.warm()):
-		case err := <-transferred:
-			return fmt.Errorf("the bulk transfer beside: %w", err)
-		}
-	} else {
-		transferred <- nil
-	}
-	greedy, err := s.greedy(beside, running)
+	beside, err := s.startBeside(ctx, w, running)
 	if err != nil {
 		return err
 	}
@@ -91,10 +74,10 @@ func (s *stage) play(ctx context.Context, w way, running *system.Running, run *r
 		all = make([]probe.Series, 1)
 		all[0], err = probe.TCP(ctx, plan, conns[0])
 	}
-	finish()
 	cut.restore()
-	err = errors.Join(err, <-transferred, <-greedy)
-	if len(all) == 0 {
+	var besideErr error
+	run.Bulk, besideErr = beside.finish()
+	if err = errors.Join(err, besideErr); len(all) == 0 {
 		return err
 	}
 	if cut.length > 0 {
@@ -149,51 +132,6 @@ func closeAll(conns []net.Conn) {
 	for _, conn := range conns {
 		conn.Close()
 	}
-}
-
-// bulk moves what it can for the duration or until ctx ends, which is no error.
-func (s *stage) bulk(ctx context.Context, running *system.Running, duration time.Duration) (probe.Transfer, error) {
-	warm := s.options.warm()
-	dialing, cancelDial := context.WithTimeout(ctx, reachTime)
-	defer cancelDial()
-	address := running.Bulk
-	if address == "" {
-		// What carries no TCP has the transfer beside it all the same.
-		address = net.JoinHostPort(s.place.Direct.String(), fmt.Sprint(s.targets.Bulk.Port()))
-	}
-	conn, err := s.place.Dial(dialing, "tcp", address)
-	if err != nil {
-		return probe.Transfer{}, err
-	}
-	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetLinger(0) // what is under way is of no use any more
-	ctx, cancel := context.WithTimeout(ctx, duration+warm)
-	defer cancel()
-	return probe.Bulk(ctx, conn, s.scenario.Beside, warm)
-}
-
-// greedy starts the flow that takes what it can get, until ctx ends.
-func (s *stage) greedy(ctx context.Context, running *system.Running) (<-chan error, error) {
-	done := make(chan error, 1)
-	if s.scenario.Greedy == 0 {
-		done <- nil
-		return done, nil
-	}
-	conns, err := s.dial(ctx, "udp", running, 1)
-	if err != nil {
-		return nil, err
-	}
-	plan := s.options.plan(s.scenario, "udp")
-	plan.Rate, plan.Grace = s.scenario.Greedy, 0
-	go func() {
-		defer closeAll(conns)
-		_, err := probe.UDP(ctx, plan, conns...)
-		if ctx.Err() != nil {
-			err = nil
-		}
-		done <- err
-	}()
-	return done, nil
 }
 
 // flood counts how much is echoed a second.

@@ -68,11 +68,10 @@ func (d *Description) check() error {
 	}
 	known := placeholders(&Place{}, "", 0, [3]uint16{}, &Targets{})
 	all := append(append([]string{}, d.Server...), d.Client...)
-	for name, text := range d.Files {
+	for name := range d.Files { // whose text may hold braces of its own
 		if !filepath.IsLocal(name) {
-			return fmt.Errorf("file %q: give a name without slashes at its start and without ..", name)
+			return fmt.Errorf("file %q: must be a name within {dir}, which doesn't begin with a slash or lead out of it", name)
 		}
-		_ = text // may hold braces of its own
 	}
 	for _, word := range all {
 		for _, match := range placeholder.FindAllString(word, -1) {
