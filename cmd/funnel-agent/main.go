@@ -23,6 +23,7 @@ import (
 	"funnel/internal/agent"
 	"funnel/internal/keys"
 	"funnel/internal/replay"
+	"funnel/internal/sshwire"
 )
 
 // Exit statuses, as the help tells them. Those of usage are kong's.
@@ -39,6 +40,7 @@ const (
 var version string
 
 func main() {
+	sshwire.CalmCollector()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

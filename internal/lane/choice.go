@@ -61,7 +61,7 @@ func (s *Set) steady(lanes []*Lane, f *flow.Flow) *Lane {
 		if l := lanes[(at+i)%len(lanes)]; !l.Troubled() {
 			if i > 0 {
 				f.Lane = (at + i) % len(lanes)
-				s.switches.Add(1)
+				s.counters.switches.Add(1)
 			}
 			return l
 		}
@@ -84,5 +84,7 @@ func (s *Set) observe(lanes []*Lane, now time.Duration) {
 			rate = max(rate, info.DeliveryRate)
 		}
 	}
+	s.counters.stalls.Add(uint64(seen.stalls))
+	s.counters.lost.Add(int64(seen.again))
 	s.copies.update(seen, rate, now)
 }

@@ -46,7 +46,7 @@ func TestChoiceOneCopyStaysOnTheFlowsLane(t *testing.T) {
 		l.path.troubled.Store(true)
 	}
 	require.Equal(t, []int{0}, chosen(s, f, 13, 0), "all are as bad")
-	require.EqualValues(t, 1, s.switches.Load())
+	require.EqualValues(t, 1, s.Counts().Switches)
 }
 
 func TestChoiceCopiesRotate(t *testing.T) {

@@ -61,6 +61,8 @@ func New(config Config) *Lane {
 		written:   mux.FrameSpace,
 	}
 	l.path.socket = config.Socket
+	// Kernels before 6.15 can't, and do as they always did.
+	_ = config.Socket.SetMinRTO(minRTO)
 	_, l.inline = config.Socket.Queued()
 	config.Mux.OnRoom(func() {
 		select {

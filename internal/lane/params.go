@@ -57,6 +57,12 @@ const (
 	// (RFC 6928).
 	heldLeast = 16 << 10
 
+	// heldSegments is the same in segments: a peer may wait for a second one
+	// before it acknowledges (RFC 9293 §3.8.6.3), 40 ms on Linux, and another
+	// fills the time until it has. It matters where they are long, as the
+	// 64 KiB of a loopback are.
+	heldSegments = 3
+
 	// heldMost bounds the same on any path: half of the SSH channel's
 	// window, so that writes into it never block.
 	heldMost = 1 << 20
@@ -71,6 +77,12 @@ const (
 	// Asking costs about a microsecond; a lane in trouble is avoided this much
 	// later at most.
 	lookAge = 2 * time.Millisecond
+
+	// minRTO is the least wait, after a round trip, before what the kernel has
+	// had no sign of is sent again: just above the 40 ms by which Linux delays
+	// an acknowledgement that has nothing to ride on. The default of 200 ms is
+	// what a datagram waits whose segment was lost twice.
+	minRTO = 50 * time.Millisecond
 
 	// stallSlack is how much later than usual an acknowledgement may come
 	// before its lane counts as stalled: half of the 40 ms for which Linux
@@ -93,9 +105,10 @@ const (
 	lossSample = 300
 
 	// lossHigh is the share of segments lost above which two copies are lost
-	// together too often: with a lane stopped for three of a flow's datagrams
-	// by each loss, two copies at 1.5 % both wait about once in 500.
-	lossHigh = 0.015
+	// together too often: each loss stops a lane for two more of a flow's
+	// datagrams, so that at 1 % two copies both wait about once in 600, each
+	// way, and three once in 30,000.
+	lossHigh = 0.006
 
 	// dsackWait is how long what was sent again counts as a guess of the
 	// kernel's: a peer that had got it says so (RFC 2883) within a round trip.

@@ -32,12 +32,13 @@ type mark struct {
 }
 
 // pathCounts are segments of data sent, and sent again less those sent again for
-// nothing, which may be negative.
-type pathCounts struct{ sent, again int }
+// nothing, which may be negative, and how often the path got into trouble.
+type pathCounts struct{ sent, again, stalls int }
 
 func (c *pathCounts) add(other pathCounts) {
 	c.sent += other.sent
 	c.again += other.again
+	c.stalls += other.stalls
 }
 
 // open reports whether TCP holds, unsent or unacknowledged, no more than the
@@ -75,8 +76,12 @@ func (p *path) judge(now time.Duration, info tcpio.Info, queued int) {
 	p.known, p.info = true, info
 	p.limit.Store(int64(heldLimit(info)))
 	stalled := p.stalled(now, info, queued)
-	p.troubled.Store(stalled || info.Congestion == tcpio.CongestionRecovery ||
-		info.Congestion == tcpio.CongestionLoss || info.Congestion == tcpio.CongestionDisorder)
+	troubled := stalled || info.Congestion == tcpio.CongestionRecovery ||
+		info.Congestion == tcpio.CongestionLoss || info.Congestion == tcpio.CongestionDisorder
+	if troubled && !p.troubled.Load() {
+		p.counts.stalls++
+	}
+	p.troubled.Store(troubled)
 	p.count(info)
 }
 
@@ -133,5 +138,5 @@ func (p *path) last() (tcpio.Info, bool) {
 // so the limit grows by the gain each round trip until the path is full.
 func heldLimit(info tcpio.Info) int {
 	product := float64(info.DeliveryRate) * info.MinRTT.Seconds()
-	return int(max(heldLeast, min(heldGain*product, heldMost)))
+	return int(max(heldLeast, float64(heldSegments*info.SndMSS), min(heldGain*product, heldMost)))
 }

@@ -34,6 +34,7 @@ func TestPathStandsStillWhenAnAcknowledgementIsLate(t *testing.T) {
 	require.True(t, p.troubled.Load())
 	p.judge(2*late+2, answer(5000), 0)
 	require.False(t, p.troubled.Load())
+	require.Equal(t, 2, p.take().stalls)
 }
 
 func TestPathAtRestIsNoStall(t *testing.T) {

@@ -16,7 +16,7 @@ type Set struct {
 	drops    *obs.Drops
 	copies   *copies
 	observed atomic.Int64 // when the lanes were last looked at, see Now
-	switches atomic.Uint64
+	counters counters
 
 	mu    sync.Mutex              // held while lanes are added and removed
 	lanes atomic.Pointer[[]*Lane] // never changed in place; sorted by slot
@@ -76,6 +76,10 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 	p := newPacket(f, payload, at)
 	var picked [MaxCopies]*Lane
 	n := s.choose(&picked, lanes, f, p.sequence, p.size(), at)
+	s.counters.datagrams.Add(1)
+	if n > 1 {
+		s.counters.copies.Add(uint64(n - 1))
+	}
 	for range n - 1 {
 		p.retain()
 	}

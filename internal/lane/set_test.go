@@ -80,3 +80,20 @@ func TestSetLanesComeAndGo(t *testing.T) {
 		return last == flows
 	})
 }
+
+func TestSetCountsWhatItSent(t *testing.T) {
+	var drops obs.Drops
+	s := NewSet(&drops, 2)
+	for slot := range 3 {
+		l := pipeLane(t, slot, &drops, newPeer(t))
+		run(t, l)
+		s.Add(l)
+	}
+	f := newFlow(1)
+	for range 10 {
+		s.Send(f, []byte("x"), Now())
+		s.Flush()
+	}
+	require.Equal(t, Counts{Datagrams: 10, Copies: 10}, s.Counts())
+	require.Equal(t, "[datagrams=10 copies=10]", s.Counts().LogValue().String())
+}

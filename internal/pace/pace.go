@@ -22,6 +22,7 @@ import (
 type Socket interface {
 	Info() (tcpio.Info, bool)
 	SetPacingRate(bytesPerSecond uint64) error
+	SetNotSentLowat(bytes int) error
 	SetCongestion(name string) error
 }
 
@@ -62,6 +63,9 @@ func (g *Governor) Run(ctx context.Context) {
 	// nothing to worry about: the Governor does what it can without.
 	if err := g.config.Socket.SetCongestion(congestion); err != nil {
 		g.config.Log.Debug("choose congestion control", "error", err)
+	}
+	if err := g.config.Socket.SetNotSentLowat(notSent); err != nil {
+		g.config.Log.Debug("bound what waits to be sent", "error", err)
 	}
 	if g.config.Rate > 0 {
 		if err := g.apply(uint64(g.config.Rate)); err != nil {

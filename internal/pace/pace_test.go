@@ -60,6 +60,8 @@ func (s *fakeSocket) SetPacingRate(rate uint64) error {
 	return nil
 }
 
+func (s *fakeSocket) SetNotSentLowat(int) error { return errors.ErrUnsupported }
+
 func (s *fakeSocket) SetCongestion(name string) error {
 	s.congestion = name
 	return errors.ErrUnsupported

@@ -127,6 +127,7 @@ func (g *Group) Run(ctx context.Context) error {
 	cancel()
 	g.close()
 	g.readers.Wait()
+	g.config.Log.Debug("udp ended", "lanes", g.set.Counts(), "drops", g.drops.Snapshot())
 	return err
 }
 

@@ -180,7 +180,7 @@ func (s *Session) endLocked(code proto.Code, why string) {
 	}
 	s.readers.Wait()
 	s.registry.forget(s)
-	s.log.Info("udp session closed", "cause", why, "drops", s.drops.Snapshot())
+	s.log.Info("udp session closed", "cause", why, "lanes", s.set.Counts(), "drops", s.drops.Snapshot())
 }
 
 // sweepFlows ends idle flows, and comes again while flows are left.
