@@ -11,7 +11,7 @@ import (
 )
 
 // short is a number without needless digits.
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
 // cdfPlot shows which share of what was sent was back after how long. The tail
 // is stretched; a line that ends low lost the rest.
@@ -33,11 +33,12 @@ func cdfPlot(s *Scenario) *plot.Plot {
 	if most == 0 {
 		return nil
 	}
-	setLog(&p.X, least*0.98, max(most*1.05, least*1.5))
+	// On the right, where no line is, stands the legend.
+	least, most = least*0.98, max(most*1.05, least*1.5)
+	setLog(&p.X, least, most*math.Pow(most/least, 0.35))
 	p.Y.Min, p.Y.Max = 0, top*1.03
 	p.Y.Tick.Marker = ninesTicks{}
-	p.Legend.Top, p.Legend.Left = false, false
-	p.Legend.XOffs, p.Legend.YOffs = -6, 6
+	p.Legend.Top = true
 	return p
 }
 

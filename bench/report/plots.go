@@ -27,7 +27,7 @@ func onePlot(name string, p *plot.Plot) []picture {
 	if p == nil {
 		return nil
 	}
-	return []picture{{name, height, p.Draw}}
+	return []picture{{name, height, func(c draw.Canvas) { p.Draw(margin(c)) }}}
 }
 
 // stacked draws plots below each other with their axes in line.
@@ -35,13 +35,13 @@ func stacked(name string, plots []*plot.Plot) []picture {
 	if len(plots) == 0 {
 		return nil
 	}
-	return []picture{{name, vg.Length(len(plots))*1.05*vg.Inch + 0.5*vg.Inch, func(c draw.Canvas) {
-		tiles := draw.Tiles{Rows: len(plots), Cols: 1, PadY: vg.Points(4), PadTop: vg.Points(4), PadBottom: vg.Points(2), PadRight: vg.Points(8)}
+	return []picture{{name, vg.Length(len(plots))*0.85*vg.Inch + 0.9*vg.Inch, func(c draw.Canvas) {
+		tiles := draw.Tiles{Rows: len(plots), Cols: 1, PadY: vg.Points(4)}
 		rows := make([][]*plot.Plot, len(plots))
 		for i, p := range plots {
 			rows[i] = []*plot.Plot{p}
 		}
-		for i, canvases := range plot.Align(rows, tiles, c) {
+		for i, canvases := range plot.Align(rows, tiles, margin(c)) {
 			plots[i].Draw(canvases[0])
 		}
 	}}}

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -63,10 +64,23 @@ func lineOf(row Row) draw.LineStyle {
 	return style
 }
 
+// wrapped breaks a title that is wider than a picture in two.
+func wrapped(title string) string {
+	const most = 85 // characters
+	if utf8.RuneCountInString(title) <= most {
+		return title
+	}
+	middle := len(title) / 2
+	if space := strings.IndexByte(title[middle:], ' '); space >= 0 {
+		return title[:middle+space] + "\n" + title[middle+space+1:]
+	}
+	return title
+}
+
 // newPlot is an empty plot in our style.
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = wrapped(title), x, y
 	p.Title.Padding = vg.Points(8)
 	p.X.Label.Padding, p.Y.Label.Padding = vg.Points(4), vg.Points(4)
 	sans := func(size vg.Length) font.Font { return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size} }
@@ -80,8 +94,15 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Title.TextStyle.Color = ink
 	p.Legend.TextStyle.Font, p.Legend.TextStyle.Color = sans(vg.Points(9)), ink
 	p.Legend.ThumbnailWidth = vg.Points(26)
-	p.Legend.Padding = vg.Points(1)
+	p.Legend.Padding = vg.Points(2.5)
+	p.Legend.XOffs = -vg.Points(6)
 	return p
+}
+
+// margin keeps the text off the edge of the picture.
+func margin(c draw.Canvas) draw.Canvas {
+	m := vg.Points(8)
+	return draw.Crop(c, m, -m, m, -m)
 }
 
 // nines is a scale on which 90 %, 99 % and 99.9 % stand at equal distances.
@@ -104,7 +125,7 @@ func (ninesTicks) Ticks(_, most float64) []plot.Tick {
 	return ticks
 }
 
-// log is a logarithmic axis with ticks at 1, 2 and 5.
+// setLog makes the axis logarithmic with ticks at 1, 2 and 5.
 func setLog(axis *plot.Axis, least, most float64) {
 	axis.Min, axis.Max = least, most
 	axis.Scale = plot.LogScale{}
@@ -117,7 +138,8 @@ func setLog(axis *plot.Axis, least, most float64) {
 					continue
 				}
 				tick := plot.Tick{Value: v}
-				if step == 1 || step == 2 || step == 5 || most/least < 20 && step != 9 && step != 7 {
+				// As many labels as there is room for.
+				if step == 1 || most/least < 200 && (step == 2 || step == 5) || most/least < 20 && step != 9 && step != 7 {
 					tick.Label = short(v)
 				}
 				ticks = append(ticks, tick)

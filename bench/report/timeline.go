@@ -18,6 +18,7 @@ const bins = 380
 // round trip, and in red above what was lost.
 type timeline struct {
 	series probe.Series
+	name   string
 	color  draw.LineStyle
 }
 
@@ -51,6 +52,9 @@ func (t *timeline) bins() (all []bin, width time.Duration) {
 func (t *timeline) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	all, step := t.bins()
+	label := p.Legend.TextStyle
+	label.YAlign = draw.YTop
+	c.FillText(label, vg.Point{X: c.Min.X + vg.Points(6), Y: c.Max.Y - vg.Points(5)}, t.name)
 	lost := draw.LineStyle{Color: red, Width: vg.Points(1.2)}
 	for i, b := range all {
 		at := x((time.Duration(i)*step + step/2).Seconds())
@@ -74,7 +78,7 @@ func timelinePlots(s *Scenario) []*plot.Plot {
 			continue
 		}
 		style := draw.LineStyle{Color: colorOf(row.System), Width: vg.Points(1.3)}
-		t := &timeline{row.All[0], style}
+		t := &timeline{row.All[0], row.Way, style}
 		all, _ := t.bins()
 		for _, b := range all {
 			if b.most > 0 {
@@ -83,8 +87,7 @@ func timelinePlots(s *Scenario) []*plot.Plot {
 		}
 		samples := row.All[0].Samples
 		last = max(last, samples[len(samples)-1].Intended.Seconds())
-		p := newPlot("", "", row.Way+"\nms")
-		p.Y.Label.TextStyle.Font.Size = vg.Points(8)
+		p := newPlot("", "", "ms")
 		p.Y.Tick.Label.Font.Size = vg.Points(8)
 		p.X.Tick.Label.Font.Size = vg.Points(8)
 		p.Add(gridLines{horizontal: true}, t)
@@ -94,12 +97,37 @@ func timelinePlots(s *Scenario) []*plot.Plot {
 		return nil
 	}
 	for i, p := range plots {
-		setLog(&p.Y, least*0.9, max(most*1.4, least*3))
+		// Above, where nothing is, stand the name and what was lost.
+		low, high := least*0.9, max(most, least*2)
+		setLog(&p.Y, low, high*math.Pow(high/low, 0.5))
 		p.X.Min, p.X.Max = 0, last
+		p.X.Tick.Marker = secondTicks{labels: i == len(plots)-1}
 		if i == len(plots)-1 {
 			p.X.Label.Text = "seconds since the start; red: lost"
 		}
 	}
 	plots[0].Title.Text = s.Name + ": round trips over time"
 	return plots
+}
+
+// secondTicks are about ten, at whole numbers of seconds if there are as many.
+type secondTicks struct{ labels bool }
+
+// Ticks implements plot.Ticker.
+func (t secondTicks) Ticks(least, most float64) []plot.Tick {
+	step := 0.1
+	for _, next := range []float64{0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600} {
+		if (most-least)/step > 12 {
+			step = next
+		}
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(least / step); i*step <= most; i++ {
+		tick := plot.Tick{Value: i * step}
+		if t.labels {
+			tick.Label = short(i * step)
+		}
+		ticks = append(ticks, tick)
+	}
+	return ticks
 }
