@@ -154,11 +154,27 @@ func parseVariant(text string, programs system.Programs) (*system.System, error)
 	return s, nil
 }
 
-// writeReport writes a result's report beside it, and its table to w.
+// writeReport writes a result's page and plots beside it, and its table to w.
 func writeReport(dir string, w *os.File) error {
 	r, err := report.New(dir)
 	if err != nil {
 		return err
 	}
-	return r.WriteTable(w)
+	if err := r.WriteTable(w); err != nil {
+		return err
+	}
+	if err := r.WritePlots(); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "report.html")
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	err = r.WriteHTML(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	fmt.Fprintf(w, "\n%s shows it with plots, which are in %s too\n", path, filepath.Join(dir, "plots"))
+	return err
 }

@@ -53,11 +53,9 @@ func (o *openSSH) start(ctx context.Context, targets *Targets, running *Running)
 	if err != nil {
 		return err
 	}
-	remove, err := privilegeSeparation()
-	if err != nil {
+	if err := privilegeSeparation(); err != nil {
 		return err
 	}
-	running.stop = append(running.stop, remove)
 	running.Relay, err = start(o.place, o.place.VPS, o.name+".relay", sshd, o.sshdArgs(hostKey, port)...)
 	if err != nil {
 		return err
@@ -123,20 +121,13 @@ func findSSHD() (string, error) {
 }
 
 // privilegeSeparation makes the directory that Debian's sshd, started by root,
-// insists on and its service makes. What it makes, remove takes away.
-func privilegeSeparation() (remove func(), err error) {
-	const directory = "/run/sshd"
+// insists on and its service makes. It stays: any other sshd that has been
+// started meanwhile relies on it.
+func privilegeSeparation() error {
 	if os.Geteuid() != 0 {
-		return func() {}, nil
+		return nil
 	}
-	switch err := os.Mkdir(directory, 0o755); {
-	case err == nil:
-		return func() { _ = os.Remove(directory) }, nil
-	case os.IsExist(err):
-		return func() {}, nil
-	default:
-		return nil, err
-	}
+	return os.MkdirAll("/run/sshd", 0o755)
 }
 
 // awaitListener waits until something listens on a TCP address of the host,

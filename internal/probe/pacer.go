@@ -13,12 +13,17 @@ type pacer struct {
 }
 
 // newPacer must be called by the goroutine that will wait, whose thread it keeps
-// for good: the thread ends with the goroutine. interval is the time between two
-// waits.
+// until close. interval is the time between two waits.
 func newPacer(interval time.Duration) *pacer {
 	lockThread()
 	return &pacer{spin: min(spin, time.Duration(spinShare*float64(interval)))}
 }
+
+// close gives the thread back. A goroutine that ends with its thread locked ends
+// the thread, and with it every child that the thread started and that asked the
+// kernel for that (prctl(2), PR_SET_PDEATHSIG): all programs in hosts of package
+// wan do.
+func (p *pacer) close() { unlockThread() }
 
 // wait returns at t, or earlier with ctx's error when ctx ends.
 func (p *pacer) wait(ctx context.Context, t time.Time) error {

@@ -15,6 +15,11 @@ func lockThread() {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it we spin a little longer
 }
 
+func unlockThread() {
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // back to the default
+	runtime.UnlockOSThread()
+}
+
 // sleep may end early by a signal, which Go sends to its own threads.
 func sleep(d time.Duration) {
 	request := unix.NsecToTimespec(int64(d))

@@ -9,4 +9,6 @@ import (
 
 func lockThread() { runtime.LockOSThread() }
 
+func unlockThread() { runtime.UnlockOSThread() }
+
 func sleep(d time.Duration) { time.Sleep(d) }

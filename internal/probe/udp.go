@@ -69,6 +69,7 @@ func sendAll(ctx context.Context, plan Plan, run uint32, start time.Time, all []
 	done := make(chan error)
 	go func() {
 		clock := newPacer(plan.interval() / time.Duration(len(all)))
+		defer clock.close()
 		message := newMessage(run, plan.Size)
 		done <- func() error {
 			for number := range plan.count() {
