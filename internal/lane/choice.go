@@ -16,24 +16,27 @@ import (
 func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequence uint32, size int, now time.Duration) int {
 	want := min(int(s.copies.level.Load()), len(lanes), MaxCopies)
 	if want <= 1 {
-		picked[0] = s.steady(lanes, f)
+		picked[0] = s.steady(lanes, f, now)
 		return 1
 	}
 	n := 0
 	start := int(sequence % uint32(len(lanes))) // unsigned: an int may have 32 bits
 	for i := range lanes {
+		if n == want {
+			return n
+		}
 		l := lanes[(start+i)%len(lanes)]
-		if l.Troubled() {
+		if l.Troubled(now) {
 			continue
 		}
-		if n == want || n > 0 && !s.copies.allow(size, now) {
+		if n > 0 && !s.copies.allow(size, now) {
 			return n
 		}
 		picked[n] = l
 		n++
 	}
 	if n == 0 {
-		picked[0] = s.steady(lanes, f)
+		picked[0] = s.steady(lanes, f, now)
 		n = 1
 	}
 	// A lane in trouble still delivers, if late: better than a copy less when
@@ -41,7 +44,7 @@ func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequ
 	// trouble because the line is full, copies must not fill it further.
 	for i := 0; i < len(lanes) && n < want; i++ {
 		l := lanes[(start+i)%len(lanes)]
-		if !l.Troubled() || l == picked[0] {
+		if !l.Troubled(now) || l == picked[0] {
 			continue
 		}
 		if !s.copies.allow(size, now) {
@@ -55,10 +58,10 @@ func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequ
 
 // steady is the flow's lane, or the next one that isn't in trouble, which is
 // the flow's lane from then on.
-func (s *Set) steady(lanes []*Lane, f *flow.Flow) *Lane {
+func (s *Set) steady(lanes []*Lane, f *flow.Flow, now time.Duration) *Lane {
 	at := f.Lane % len(lanes)
 	for i := range lanes {
-		if l := lanes[(at+i)%len(lanes)]; !l.Troubled() {
+		if l := lanes[(at+i)%len(lanes)]; !l.Troubled(now) {
 			if i > 0 {
 				f.Lane = (at + i) % len(lanes)
 				s.counters.switches.Add(1)
@@ -69,10 +72,11 @@ func (s *Set) steady(lanes []*Lane, f *flow.Flow) *Lane {
 	return lanes[at]
 }
 
-// observe looks at all lanes, now and then.
+// observe looks at all lanes, now and then. A datagram never waits for it: those
+// that could carry one are looked at by choose.
 func (s *Set) observe(lanes []*Lane, now time.Duration) {
 	last := s.observed.Load()
-	if now-time.Duration(last) < lookAge || !s.observed.CompareAndSwap(last, int64(now)) {
+	if now-time.Duration(last) < observeAge || !s.observed.CompareAndSwap(last, int64(now)) {
 		return
 	}
 	var seen pathCounts

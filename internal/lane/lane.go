@@ -234,7 +234,7 @@ func (l *Lane) write() error {
 		return err
 	}
 	l.written += n
-	l.path.look(Now())
+	l.path.wrote(Now())
 	return nil
 }
 
@@ -254,4 +254,7 @@ func (l *Lane) gather(limit int) {
 
 // Troubled reports whether what is sent now would probably wait behind
 // something that was lost on the way.
-func (l *Lane) Troubled() bool { return l.path.troubled.Load() }
+func (l *Lane) Troubled(now time.Duration) bool {
+	l.path.look(now)
+	return l.path.troubled.Load()
+}

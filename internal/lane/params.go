@@ -84,6 +84,10 @@ const (
 	// what a datagram waits whose segment was lost twice.
 	minRTO = 50 * time.Millisecond
 
+	// observeAge is how often the losses of all lanes are added up, for how many
+	// copies to send: a few times within dsackWait.
+	observeAge = 50 * time.Millisecond
+
 	// stallSlack is how much later than usual an acknowledgement may come
 	// before its lane counts as stalled: half of the 40 ms for which Linux
 	// delays one that has no data to ride on; the variation that causes is in
@@ -131,7 +135,8 @@ const (
 
 	// playSpan is how long after a datagram somebody still counts as playing:
 	// games send many times a second, and the quietest server once a second.
-	playSpan = 2 * time.Second
+	playSpan  = 2 * time.Second
+	playGrain = 100 * time.Millisecond // kept to, so that datagrams don't contend for the note
 
 	// inlineRounds is how many batches a goroutine that brings datagrams
 	// writes itself, before it leaves the rest to the lane's own: one, for a

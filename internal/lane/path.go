@@ -16,6 +16,7 @@ type path struct {
 	limit    atomic.Int64 // bytes that may be on their way, as of the last look
 	troubled atomic.Bool  // as of the last look
 	looked   atomic.Int64 // when that was, see Now
+	marked   atomic.Int64 // when the last write was noted
 
 	mu     sync.Mutex
 	known  bool        // guarded by mu, as all below: the system tells
@@ -61,13 +62,40 @@ func (p *path) look(now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	info, ok := p.socket.Info()
-	queued, _ := p.socket.Queued()
 	if !ok {
 		p.known = false
 		p.limit.Store(heldMost)
 		return
 	}
-	p.judge(now, info, queued)
+	p.judge(now, info, info.Held())
+}
+
+// wrote notes that something was just written, to know later how long it has
+// waited for its acknowledgement.
+func (p *path) wrote(now time.Duration) {
+	if now-time.Duration(p.marked.Load()) < lookAge {
+		return
+	}
+	p.marked.Store(int64(now))
+	queued, ok := p.socket.Queued()
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mark(now, p.info.BytesAcked+uint64(queued))
+}
+
+// mark adds a mark, unless all up to end was marked before.
+func (p *path) mark(now time.Duration, end uint64) {
+	n := len(p.marks)
+	switch {
+	case n > 0 && p.marks[n-1].end >= end:
+	case n == maxMarks:
+		p.marks[n-1] = mark{end: end, at: now}
+	default:
+		p.marks = append(p.marks, mark{end: end, at: now})
+	}
 }
 
 // judge draws the conclusions from the system's answer; queued is the bytes
@@ -94,12 +122,8 @@ func (p *path) stalled(now time.Duration, info tcpio.Info, queued int) bool {
 		done++
 	}
 	p.marks = append(p.marks[:0], p.marks[done:]...)
-	if end := acked + uint64(queued); queued > 0 && (len(p.marks) == 0 || p.marks[len(p.marks)-1].end < end) {
-		if len(p.marks) == maxMarks {
-			p.marks[maxMarks-1] = mark{end: end, at: now}
-		} else {
-			p.marks = append(p.marks, mark{end: end, at: now})
-		}
+	if queued > 0 {
+		p.mark(now, acked+uint64(queued))
 	}
 	return len(p.marks) > 0 && now-p.marks[0].at > info.SRTT+4*info.RTTVar+stallSlack
 }

@@ -16,6 +16,7 @@ type Set struct {
 	drops    *obs.Drops
 	copies   *copies
 	observed atomic.Int64 // when the lanes were last looked at, see Now
+	played   atomic.Int64 // when a datagram was last sent, within playGrain
 	counters counters
 
 	mu    sync.Mutex              // held while lanes are added and removed
@@ -72,7 +73,9 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 		s.drops.Add(obs.DropNoLane, 1)
 		return
 	}
-	s.observe(lanes, at)
+	if at-time.Duration(s.played.Load()) > playGrain {
+		s.played.Store(int64(at))
+	}
 	p := newPacket(f, payload, at)
 	var picked [MaxCopies]*Lane
 	n := s.choose(&picked, lanes, f, p.sequence, p.size(), at)
@@ -90,7 +93,7 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 
 // Playing reports whether datagrams were sent in the last two seconds.
 func (s *Set) Playing() bool {
-	last := s.observed.Load()
+	last := s.played.Load()
 	return last > 0 && Now()-time.Duration(last) < playSpan
 }
 
@@ -104,7 +107,9 @@ func (s *Set) SendRecord(record []byte) {
 
 // Flush sends what was queued.
 func (s *Set) Flush() {
-	for _, l := range *s.lanes.Load() {
+	lanes := *s.lanes.Load()
+	for _, l := range lanes {
 		l.Flush()
 	}
+	s.observe(lanes, Now())
 }
