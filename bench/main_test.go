@@ -71,6 +71,9 @@ func TestQuick(t *testing.T) {
 	var text strings.Builder
 	require.NoError(t, report.Compare(&text, ra, rb))
 	require.Contains(t, text.String(), "echoed/s")
+	text.Reset()
+	require.NoError(t, ra.WriteMarkdown(&text, "loopback"))
+	require.Contains(t, text.String(), "| loopback | direct UDP |")
 }
 
 // TestInterrupted: a Ctrl-C in the midst of it leaves nothing.
