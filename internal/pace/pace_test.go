@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,19 +78,20 @@ func newFakeSocket() *fakeSocket {
 func TestGovernorHoldsAndReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		socket := newFakeSocket()
-		playing := true
+		var playing atomic.Bool
+		playing.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			New(Config{Socket: socket, Playing: func() bool { return playing }, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
+			New(Config{Socket: socket, Playing: playing.Load, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
 		}()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		require.Equal(t, congestion, socket.congestion)
 		require.NotZero(t, socket.rate())
 		require.Less(t, socket.line.wait(), 2*queueHigh)
-		playing = false
+		playing.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Zero(t, socket.rate())
