@@ -79,24 +79,25 @@ func (c *runCommand) options() (*lab.Options, error) {
 			return nil, fmt.Errorf("%w; build it with: make build", err)
 		}
 	}
-	all := systems(system.Programs{Relay: absolute(c.Relay), Agent: absolute(c.Agent)})
+	programs := system.Programs{Relay: absolute(c.Relay), Agent: absolute(c.Agent)}
+	if o.Systems, err = lab.Choose(systems(programs), c.Systems); err != nil {
+		return nil, fmt.Errorf("--systems: %w", err)
+	}
+	// What is named on the command line takes part in any case.
 	for _, text := range c.Variant {
-		variant, err := parseVariant(text, system.Programs{Relay: absolute(c.Relay), Agent: absolute(c.Agent)})
+		variant, err := parseVariant(text, programs)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, variant)
+		o.Systems = append(o.Systems, variant)
 	}
 	for _, path := range c.Tunnel {
 		d, err := system.ReadDescription(path)
 		if err != nil {
 			return nil, fmt.Errorf("--tunnel: %w", err)
 		}
-		all = append(all, d.System())
+		o.Systems = append(o.Systems, d.System())
 		o.Described = append(o.Described, d.Name)
-	}
-	if o.Systems, err = lab.Choose(all, c.Systems); err != nil {
-		return nil, fmt.Errorf("--systems: %w", err)
 	}
 	if c.Quick {
 		o.Rounds = 1

@@ -35,7 +35,7 @@ func cdfPlot(s *Scenario) *plot.Plot {
 	}
 	// On the right, where no line is, stands the legend.
 	least, most = least*0.98, max(most*1.05, least*1.5)
-	setLog(&p.X, least, most*math.Pow(most/least, 0.35))
+	setLog(&p.X, least, most*math.Pow(most/least, 0.35), true)
 	p.Y.Min, p.Y.Max = 0, top*1.03
 	p.Y.Tick.Marker = ninesTicks{}
 	p.Legend.Top = true

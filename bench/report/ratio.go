@@ -71,7 +71,7 @@ func ratioPlot(r *Report) *plot.Plot {
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
 	p.X.Min, p.X.Max = -0.5, float64(len(names))*1.25 // room for the legend
 	p.Legend.Top = true
-	setLog(&p.Y, least*0.9, most*1.2)
+	setLog(&p.Y, least*0.9, most*1.2, true)
 	return p
 }
 

@@ -125,8 +125,9 @@ func (ninesTicks) Ticks(_, most float64) []plot.Tick {
 	return ticks
 }
 
-// setLog makes the axis logarithmic with ticks at 1, 2 and 5.
-func setLog(axis *plot.Axis, least, most float64) {
+// setLog makes the axis logarithmic, with labels at 1, 2 and 5, or as many as
+// there is room for on an axis of a width.
+func setLog(axis *plot.Axis, least, most float64, wide bool) {
 	axis.Min, axis.Max = least, most
 	axis.Scale = plot.LogScale{}
 	axis.Tick.Marker = plot.TickerFunc(func(least, most float64) []plot.Tick {
@@ -138,8 +139,7 @@ func setLog(axis *plot.Axis, least, most float64) {
 					continue
 				}
 				tick := plot.Tick{Value: v}
-				// As many labels as there is room for.
-				if step == 1 || most/least < 200 && (step == 2 || step == 5) || most/least < 20 && step != 9 && step != 7 {
+				if step == 1 || most/least < 200 && (step == 2 || step == 5) || wide && most/least < 20 && step != 9 && step != 7 {
 					tick.Label = short(v)
 				}
 				ticks = append(ticks, tick)

@@ -99,7 +99,7 @@ func timelinePlots(s *Scenario) []*plot.Plot {
 	for i, p := range plots {
 		// Above, where nothing is, stand the name and what was lost.
 		low, high := least*0.9, max(most, least*2)
-		setLog(&p.Y, low, high*math.Pow(high/low, 0.5))
+		setLog(&p.Y, low, high*math.Pow(high/low, 0.5), false)
 		p.X.Min, p.X.Max = 0, last
 		p.X.Tick.Marker = secondTicks{labels: i == len(plots)-1}
 		if i == len(plots)-1 {

@@ -93,7 +93,7 @@ func sendAll(ctx context.Context, plan Plan, run uint32, start time.Time, all []
 
 // receiveDatagrams records echoes until all have come or the read deadline passes.
 func receiveDatagrams(conn net.Conn, run uint32, series *Series) {
-	b := make([]byte, MaxSize+1)
+	b := make([]byte, series.Size+1) // one more tells what is too long
 	for missing := len(series.Samples); missing > 0; {
 		n, err := conn.Read(b)
 		now := time.Since(series.Start)
