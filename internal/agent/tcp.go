@@ -65,11 +65,11 @@ func (t *tcpLink) run(ctx context.Context) error {
 	defer cancel(nil)
 	var tasks sync.WaitGroup
 	governor := pace.New(pace.Config{
-		Socket:  tcpio.NewSocket(t.link.transport),
-		Playing: t.agent.playing,
-		Log:     t.agent.config.Log,
-		Rate:    t.agent.config.BulkRate,
-		Limit:   t.link.transport.SetRate,
+		Socket:    tcpio.NewSocket(t.link.transport),
+		Playing:   t.agent.playing,
+		Log:       t.agent.config.Log,
+		Rate:      t.agent.config.BulkRate,
+		Transport: t.link.transport,
 	})
 	tasks.Go(func() { governor.Run(ctx) })
 	tasks.Go(func() {

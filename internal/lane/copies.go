@@ -7,9 +7,9 @@ import (
 )
 
 // copies decides on how many lanes each datagram goes. On clean lanes one is
-// enough. Once a lane loses something two are sent for a while, as losses come
-// in company, and three where so much is lost that two are lost together too
-// often. The second and third may take a share of the bandwidth only: a slow
+// enough. Once a lane loses something three are sent for a while, as losses come
+// in company, or two as soon as it is known that so little is lost that two are
+// hardly ever lost together. The second and third may take a share of the bandwidth only: a slow
 // uplink isn't to be harmed by its own cure.
 type copies struct {
 	fixed int // asked for by the user, 0 for none
@@ -64,9 +64,9 @@ func (c *copies) update(seen pathCounts, rate uint64, now time.Duration) {
 	}
 	level := int32(1)
 	if now < c.hold {
-		level = 2
-		if sent >= lossSample && float64(again) > lossHigh*float64(sent) {
-			level = 3
+		level = 3
+		if sent >= lossSample && float64(again) <= lossHigh*float64(sent) {
+			level = 2
 		}
 	}
 	c.level.Store(level)

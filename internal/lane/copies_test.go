@@ -17,10 +17,10 @@ func TestCopiesFollowTheLosses(t *testing.T) {
 	require.Equal(t, 1, at(2*time.Second, pathCounts{sent: 1000, again: 1}), "it may have been for nothing")
 	require.Equal(t, 2, at(2*time.Second+dsackWait, pathCounts{sent: 10}))
 	gone := 2*lossSpan + 3*time.Second // when the loss has left both windows
-	require.Equal(t, 2, at(lossSpan+2*time.Second, pathCounts{sent: 10}))
-	require.Equal(t, 2, at(gone, pathCounts{sent: 10}))
-	require.Equal(t, 2, at(lossSpan+2*time.Second+copiesHold-1, pathCounts{sent: 10}), "losses come in company")
-	require.Equal(t, 1, at(gone+copiesHold, pathCounts{sent: 10}))
+	require.Equal(t, 2, at(lossSpan+2*time.Second, pathCounts{sent: 1000}))
+	require.Equal(t, 2, at(gone, pathCounts{sent: 1000}))
+	require.Equal(t, 2, at(lossSpan+2*time.Second+copiesHold-1, pathCounts{sent: 1000}), "losses come in company")
+	require.Equal(t, 1, at(gone+copiesHold, pathCounts{sent: 1000}))
 }
 
 func TestCopiesForgetWhatWasSentAgainForNothing(t *testing.T) {
@@ -35,15 +35,17 @@ func TestCopiesForgetWhatWasSentAgainForNothing(t *testing.T) {
 
 func TestCopiesThreeWhereMuchIsLost(t *testing.T) {
 	c := newCopies(0)
-	c.update(pathCounts{sent: lossSample - 2, again: 20}, 0, 1)
+	c.update(pathCounts{sent: lossSample / 2, again: 1}, 0, 1)
 	c.update(pathCounts{sent: 1}, 0, 1+dsackWait)
-	require.EqualValues(t, 2, c.level.Load(), "too few to tell")
-	c.update(pathCounts{sent: 1}, 0, time.Second)
+	require.EqualValues(t, 3, c.level.Load(), "too little to tell that it is little")
+	c.update(pathCounts{sent: lossSample / 2}, 0, time.Second)
+	require.EqualValues(t, 2, c.level.Load())
+	c.update(pathCounts{again: 10}, 0, 2*time.Second)
 	require.EqualValues(t, 3, c.level.Load())
 	// The span before counts, the one before that doesn't.
 	c.update(pathCounts{sent: 10}, 0, lossSpan+1)
 	require.EqualValues(t, 3, c.level.Load())
-	c.update(pathCounts{sent: 400}, 0, 2*lossSpan+2)
+	c.update(pathCounts{sent: lossSample}, 0, 2*lossSpan+2)
 	require.EqualValues(t, 2, c.level.Load())
 }
 

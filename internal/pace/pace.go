@@ -32,10 +32,16 @@ type Config struct {
 	Playing func() bool // datagrams flow beside the transfer; called often while there is one
 	Log     *slog.Logger
 
-	// Rate is a fixed bound, 0 for none. Limit applies it where the kernel
-	// can't; see tcpio.Conn.SetRate.
-	Rate  Rate
-	Limit func(bytesPerSecond uint64)
+	// Rate is a fixed bound, 0 for none.
+	Rate Rate
+	// Transport is what writes to Socket.
+	Transport Transport
+}
+
+// Transport is the program's own part of the connection; see tcpio.Conn.
+type Transport interface {
+	SetRate(bytesPerSecond uint64)
+	SetGather(bytes int)
 }
 
 // Governor holds one connection back while it makes play wait.
@@ -43,6 +49,7 @@ type Governor struct {
 	config     Config
 	controller controller
 	set        uint64 // the rate that the kernel has now
+	room       int    // bytes that may wait, in Transport and again unsent in the kernel
 	last       reading
 }
 
@@ -64,12 +71,10 @@ func (g *Governor) Run(ctx context.Context) {
 	if err := g.config.Socket.SetCongestion(congestion); err != nil {
 		g.config.Log.Debug("choose congestion control", "error", err)
 	}
-	if err := g.config.Socket.SetNotSentLowat(notSent); err != nil {
-		g.config.Log.Debug("bound what waits to be sent", "error", err)
-	}
+	g.setRoom(roomMost)
 	if g.config.Rate > 0 {
 		if err := g.apply(uint64(g.config.Rate)); err != nil {
-			g.config.Limit(uint64(g.config.Rate))
+			g.config.Transport.SetRate(uint64(g.config.Rate))
 		}
 		return
 	}
@@ -105,6 +110,13 @@ func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
 	g.last = reading{at: now, acked: info.BytesAcked}
 	rate := float64(acked) / elapsed.Seconds()
 	busy = rate > bulkRate
+	room := roomMost
+	if busy {
+		// What the path delivers now: a transfer may have begun a moment ago.
+		rate = max(rate, float64(info.DeliveryRate))
+		room = int(min(max(rate*roomTime.Seconds(), roomLeast), roomMost))
+	}
+	g.setRoom(room)
 	rate = g.controller.step(sample{
 		now:     now,
 		rate:    rate,
@@ -122,6 +134,19 @@ func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
 		}
 	}
 	return busy || wanted != unlimited
+}
+
+// setRoom bounds what waits where it can't be overtaken: conns that share the
+// link with a transfer wait for no more than that.
+func (g *Governor) setRoom(bytes int) {
+	if bytes > g.room/2 && bytes < 2*g.room { // near enough
+		return
+	}
+	g.room = bytes
+	g.config.Transport.SetGather(bytes)
+	if err := g.config.Socket.SetNotSentLowat(bytes); err != nil {
+		g.config.Log.Debug("bound what waits to be sent", "error", err)
+	}
 }
 
 func (g *Governor) apply(rate uint64) error {

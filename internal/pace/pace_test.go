@@ -25,6 +25,7 @@ type fakeSocket struct {
 	gone       bool
 	fixed      bool // can't be held to a rate
 	congestion string
+	lowat      int
 	rates      []uint64
 	acked      float64
 	asked      time.Time
@@ -61,7 +62,27 @@ func (s *fakeSocket) SetPacingRate(rate uint64) error {
 	return nil
 }
 
-func (s *fakeSocket) SetNotSentLowat(int) error { return errors.ErrUnsupported }
+func (s *fakeSocket) SetNotSentLowat(bytes int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lowat = bytes
+	return errors.ErrUnsupported
+}
+
+// fakeTransport is the program's part of the connection.
+type fakeTransport struct {
+	mu     sync.Mutex
+	rate   uint64
+	gather int
+}
+
+func (f *fakeTransport) SetRate(rate uint64) { f.rate = rate }
+
+func (f *fakeTransport) SetGather(bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gather = bytes
+}
 
 func (s *fakeSocket) SetCongestion(name string) error {
 	s.congestion = name
@@ -77,20 +98,23 @@ func newFakeSocket() *fakeSocket {
 
 func TestGovernorHoldsAndReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		socket := newFakeSocket()
+		socket, transport := newFakeSocket(), &fakeTransport{}
 		var playing atomic.Bool
 		playing.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			New(Config{Socket: socket, Playing: playing.Load, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
+			New(Config{Socket: socket, Transport: transport, Playing: playing.Load, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
 		}()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		require.Equal(t, congestion, socket.congestion)
 		require.NotZero(t, socket.rate())
 		require.Less(t, socket.line.wait(), 2*queueHigh)
+		// 20 Mbit/s for 10 ms are 25,000 bytes, less than the least.
+		require.Equal(t, roomLeast, transport.gather)
+		require.Equal(t, roomLeast, socket.lowat)
 		playing.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -104,19 +128,19 @@ func TestGovernorEndsWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		socket := newFakeSocket()
 		socket.gone = true
-		New(Config{Socket: socket, Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
+		New(Config{Socket: socket, Transport: &fakeTransport{}, Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
 		require.Empty(t, socket.rates)
 	})
 }
 
 func TestFixedRate(t *testing.T) {
 	socket := newFakeSocket()
-	limited := uint64(0)
-	config := Config{Socket: socket, Rate: 1000, Limit: func(rate uint64) { limited = rate }, Log: slog.New(slog.DiscardHandler)}
+	transport := &fakeTransport{}
+	config := Config{Socket: socket, Transport: transport, Rate: 1000, Log: slog.New(slog.DiscardHandler)}
 	New(config).Run(t.Context())
 	require.Equal(t, []uint64{1000}, socket.rates)
-	require.Zero(t, limited)
+	require.Zero(t, transport.rate)
 	socket.fixed = true
 	New(config).Run(t.Context())
-	require.Equal(t, uint64(1000), limited)
+	require.EqualValues(t, 1000, transport.rate)
 }

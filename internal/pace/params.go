@@ -10,10 +10,14 @@ const (
 	// waited 17 ms at the 99th percentile, beside CUBIC 300.
 	congestion = "bbr"
 
-	// notSent bounds, in bytes, what the kernel takes of a transfer before it
-	// can send it, so that the conns that share the link with it don't wait for
-	// megabytes: 128 KiB are 50 ms at 20 Mbit/s.
-	notSent = 128 << 10
+	// roomTime is for how long what a transfer may have waiting lasts, in the
+	// program and again in the kernel: at 20 Mbit/s a conn beside it waits for
+	// 25 KiB each, instead of megabytes. roomLeast holds one packet of SSH, and
+	// roomMost is what fast lines need to stay busy: half of it took a tenth of
+	// the throughput on loopback.
+	roomTime  = 10 * time.Millisecond
+	roomLeast = 36 << 10
+	roomMost  = 256 << 10
 
 	// idleInterval and busyInterval are how often the connection is looked at:
 	// soon enough after a transfer begins to matter, and about once in a round

@@ -67,11 +67,11 @@ func (l *link) govern(ctx context.Context) {
 	}
 	l.governed = true
 	governor := pace.New(pace.Config{
-		Socket:  l.socket,
-		Playing: func() bool { return l.relay.sessions.Playing(l.grant.Fingerprint) },
-		Log:     l.log,
-		Rate:    l.relay.config.BulkRate,
-		Limit:   l.transport.SetRate,
+		Socket:    l.socket,
+		Playing:   func() bool { return l.relay.sessions.Playing(l.grant.Fingerprint) },
+		Log:       l.log,
+		Rate:      l.relay.config.BulkRate,
+		Transport: l.transport,
 	})
 	l.tasks.Go(func() { governor.Run(ctx) })
 }

@@ -20,7 +20,7 @@ import (
 // kernel goes out with the next. When such a write fails, later ones report the
 // error. Reading, writing and closing may happen at the same time.
 type Conn struct {
-	// Static after construction.
+	// Static after construction, but for limits.gather, which mu guards.
 	inner  net.Conn
 	limits limits
 	start  time.Time // the zero of lastWrite
@@ -89,11 +89,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Write writes p, or leaves it with the goroutine of the Conn. It waits while more
-// is gathered than 256 KiB.
+// is gathered than 256 KiB, or SetGather says.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && c.writing && len(c.gathered)+len(p) > c.limits.gather {
+	for c.err == nil && c.writing && len(c.gathered) > 0 && len(c.gathered)+len(p) > c.limits.gather {
 		c.change.Wait()
 	}
 	switch {
@@ -210,6 +210,15 @@ func (c *Conn) writeInner(p []byte) error {
 		}
 	}
 	return err
+}
+
+// SetGather bounds how many bytes may wait in the Conn while a write is under way,
+// at most 256 KiB and at least one write.
+func (c *Conn) SetGather(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits.gather = min(bytes, gatherLimit)
+	c.change.Broadcast()
 }
 
 // SetRate makes writes to the inner connection wait so that they stay below
