@@ -18,13 +18,16 @@ const (
 
 	// queueDatagrams and queueBytes bound what waits for one flow on one
 	// lane. A flow within its rate has none waiting; 128 hold a burst that a
-	// server sends at once (a map, a player list), and 256 KiB four of the
-	// largest datagrams.
+	// server sends at once (a map, a player list), and 288 KiB of memory as
+	// many of Internet size, or four of the largest datagrams.
 	queueDatagrams = 128
-	queueBytes     = 256 << 10
+	queueBytes     = 288 << 10
 
-	// laneBytes bounds what waits on a lane for all flows together.
-	laneBytes = 4 << 20
+	// laneBytes bounds the memory of what waits on a lane for all flows
+	// together: 12,000 small datagrams, or 2,000 of the largest that fit the
+	// Internet's packets. packetOverhead is what one takes besides its payload.
+	laneBytes      = 4 << 20
+	packetOverhead = 96
 
 	// fattestLooks bounds the queues looked at to find whose datagrams give
 	// way when a lane is full. At 64 KiB a queue, that many fill a lane.

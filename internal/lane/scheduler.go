@@ -47,7 +47,7 @@ func (s *scheduler) push(p *packet) {
 	for q.full(p) {
 		s.dropOldest(q, obs.DropQueueFull)
 	}
-	for s.bytes+p.size() > laneBytes {
+	for s.bytes+p.memory() > laneBytes {
 		fat := s.fattest(q)
 		if fat.length == 0 {
 			s.drop(p, obs.DropLaneFull)
@@ -56,7 +56,7 @@ func (s *scheduler) push(p *packet) {
 		s.dropOldest(fat, obs.DropLaneFull)
 	}
 	q.push(p)
-	s.bytes += p.size()
+	s.bytes += p.memory()
 }
 
 // fattest is the queue that holds the most bytes, of q and those whose turn is
@@ -81,7 +81,7 @@ func (s *scheduler) drop(p *packet, reason obs.Drop) {
 
 func (s *scheduler) dropOldest(q *queue, reason obs.Drop) {
 	p := q.pop()
-	s.bytes -= p.size()
+	s.bytes -= p.memory()
 	s.drop(p, reason)
 }
 
@@ -124,7 +124,7 @@ func (s *scheduler) gather(b []byte, limit int, oldest time.Duration) []byte {
 			b = append(b, q.flow.Header(s.slot)...)
 			b = proto.AppendDatagram(b, q.flow.ID, p.sequence, p.payload)
 			q.pop()
-			s.bytes -= p.size()
+			s.bytes -= p.memory()
 			q.deficit -= p.size()
 			p.release()
 		}
