@@ -7,15 +7,18 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
+# More flags of the laboratory, as in make bench BENCHFLAGS=--quick.
+BENCHFLAGS ?=
+
 # What the programs are built for.
 SYSTEMS       = linux darwin windows freebsd
 ARCHITECTURES = amd64 arm64
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test race lint fuzz bench lab cross clean
+.PHONY: help build demo test race lint fuzz bench microbench cross clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build funnel-relay and funnel-agent into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
@@ -43,11 +46,12 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## run every benchmark briefly, so that none rots
+microbench: ## run every micro-benchmark briefly, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 50ms ./...
 
-lab: build ## measure against direct traffic and ssh over emulated links (Linux, as root)
-	$(GO) run ./bench/lab --relay bin/funnel-relay --agent bin/funnel-agent
+bench: build ## measure against direct traffic and ssh over emulated links, ending in a report (Linux, as root)
+	$(GO) build -o bin/bench ./bench
+	bin/bench run --relay bin/funnel-relay --agent bin/funnel-agent $(BENCHFLAGS)
 
 cross: ## build for every system and architecture
 	@set -e; for system in $(SYSTEMS); do for architecture in $(ARCHITECTURES); do \

@@ -10,6 +10,7 @@ import (
 
 	"funnel/internal/forward"
 	"funnel/internal/lane"
+	"funnel/internal/pace"
 	"funnel/internal/replay"
 )
 
@@ -48,6 +49,8 @@ type connectCommand struct {
 	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
 	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
 
+	BulkRate pace.Rate `name:"bulk-rate" placeholder:"RATE" group:"TCP" help:"Send no more than this to the relay for TCP servers, in bits per second as in 16M. Default: no bound, but transfers make room for UDP when it would have to wait."`
+
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`
 }
@@ -63,8 +66,9 @@ IPv6 addresses stand in brackets, and port 0 lets the relay choose.
   [::1]:8080:localhost:80      listen on one address of the relay
 
 Exit status: 0 stopped by a signal, 1 any other error, 3 the relay refused the
-key, 4 the relay's host key isn't trusted, 5 a forward was refused for good,
-80 wrong command line. Network errors are never a reason to exit.`
+key, or it stays locked, 4 the relay's host key isn't trusted, 5 a forward was
+refused for good, 80 wrong command line. Network errors are never a reason to
+exit.`
 }
 
 // check finds what can't work whatever the relay says.

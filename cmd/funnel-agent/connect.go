@@ -102,6 +102,7 @@ func (c *connectCommand) expose(ctx context.Context, relay relay, verifier *trus
 		Lanes:                c.Lanes,
 		Copies:               int(c.Copies),
 		MaxDelay:             c.MaxDelay,
+		BulkRate:             c.BulkRate,
 		Name:                 name,
 		Version:              programVersion(),
 		Log:                  log,

@@ -21,7 +21,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"funnel/internal/agent"
+	"funnel/internal/keys"
 	"funnel/internal/replay"
+	"funnel/internal/sshwire"
 )
 
 // Exit statuses, as the help tells them. Those of usage are kong's.
@@ -38,6 +40,7 @@ const (
 var version string
 
 func main() {
+	sshwire.CalmCollector()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -65,6 +68,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 }
 
 func exitStatus(err error) int {
+	if _, locked := errors.AsType[*keys.PassphraseError](err); locked {
+		return statusAuth // also before there is a login to refuse it
+	}
 	switch {
 	case errors.Is(err, agent.ErrAuth):
 		return statusAuth

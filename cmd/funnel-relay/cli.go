@@ -11,6 +11,7 @@ import (
 
 	"funnel/internal/keys"
 	"funnel/internal/lane"
+	"funnel/internal/pace"
 )
 
 // cli is the command line. Names are relied on by scripts: add, don't rename.
@@ -70,6 +71,8 @@ type serveCommand struct {
 	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
 
 	limitFlags
+
+	BulkRate pace.Rate `name:"bulk-rate" placeholder:"RATE" group:"TCP" help:"Send no more than this to an agent for TCP servers, in bits per second as in 16M. Default: no bound, but transfers make room for UDP when it would have to wait."`
 
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`

@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"funnel/internal/session"
+	"funnel/internal/sshwire"
 )
 
 // Exit statuses, as the help tells them.
@@ -33,6 +34,7 @@ const (
 var version string
 
 func main() {
+	sshwire.CalmCollector()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -61,6 +61,7 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		UDPIdle:           c.UDPIdle,
 		MaxFlows:          c.MaxFlows,
 		MaxDelay:          c.MaxDelay,
+		BulkRate:          c.BulkRate,
 		Copies:            int(c.Copies),
 		Version:           programVersion(),
 		Log:               log,

@@ -29,11 +29,11 @@ func (k *Keys) certified(r rules, l login, c *ssh.Certificate, now time.Time) (*
 	}
 	err := fmt.Errorf("%w: its authority %s is in neither the user CA keys nor a cert-authority line",
 		ErrUnknownKey, ssh.FingerprintSHA256(c.SignatureKey))
-	authority := string(c.SignatureKey.Marshal())
+	authority := c.SignatureKey.Marshal()
 	for _, source := range []struct {
 		entries []*entry
 		global  bool
-	}{{r.authorities.authorities[authority], true}, {r.authorized.authorities[authority], false}} {
+	}{{r.authorities.authorities[string(authority)], true}, {r.authorized.authorities[string(authority)], false}} {
 		for _, e := range source.entries {
 			var principals []string
 			if source.global {

@@ -12,12 +12,15 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
 	"funnel/internal/forward"
+	"funnel/internal/pace"
+	"funnel/internal/replay"
 	"funnel/internal/trust"
 )
 
@@ -43,6 +46,10 @@ type Config struct {
 	Lanes    int           // links that carry UDP, kept up at once
 	Copies   int           // of each datagram, on different lanes
 	MaxDelay time.Duration // after which a waiting datagram is dropped
+
+	// BulkRate bounds what the TCP forwards together send to the relay. For 0
+	// they are held back while datagrams flow and wait for them; see pace.
+	BulkRate pace.Rate
 
 	Name    string // of this agent, for the relay's log; may be empty
 	Version string // of the program, told to the relay in the SSH version string
@@ -73,7 +80,8 @@ type Agent struct {
 	udp     []int    // and of the UDP ones
 	granted []uint16 // the port each forward was last bound to; the TCP link's own
 
-	gatewayPorts sync.Once // warns of sshd's default
+	gatewayPorts sync.Once                    // warns of sshd's default
+	group        atomic.Pointer[replay.Group] // carries UDP, once Run has begun and if there is any
 }
 
 // New checks config. It opens nothing.
@@ -126,6 +134,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// playing reports whether datagrams are sent to the relay.
+func (a *Agent) playing() bool {
+	group := a.group.Load()
+	return group != nil && group.Playing()
 }
 
 // public is where clients reach a forward that the relay bound at host and

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/backoff"
+	"funnel/internal/pace"
+	"funnel/internal/tcpio"
 )
 
 // keepLink keeps the link of the TCP forwards up until ctx ends or an error is
@@ -61,8 +63,16 @@ func newTCPLink(a *Agent, l *link) *tcpLink {
 func (t *tcpLink) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var asker sync.WaitGroup
-	asker.Go(func() {
+	var tasks sync.WaitGroup
+	governor := pace.New(pace.Config{
+		Socket:    tcpio.NewSocket(t.link.transport),
+		Playing:   t.agent.playing,
+		Log:       t.agent.config.Log,
+		Rate:      t.agent.config.BulkRate,
+		Transport: t.link.transport,
+	})
+	tasks.Go(func() { governor.Run(ctx) })
+	tasks.Go(func() {
 		err := t.keepAsking(ctx)
 		switch {
 		case Permanent(err):
@@ -73,7 +83,7 @@ func (t *tcpLink) run(ctx context.Context) error {
 	})
 	err := t.link.serve(ctx, t.agent.config, func(channel ssh.NewChannel) { t.open(ctx, channel) })
 	cancel(err)
-	asker.Wait()
+	tasks.Wait()
 	t.conns.Wait()
 	t.agent.board.down(t.agent.tcp)
 	return err

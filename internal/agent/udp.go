@@ -30,7 +30,7 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 	for i, index := range a.udp {
 		forwards[i] = a.config.Forwards[index]
 	}
-	err := replay.New(replay.Config{
+	group := replay.New(replay.Config{
 		Dial:      a.dialLane,
 		Permanent: Permanent,
 		Forwards:  forwards,
@@ -51,7 +51,9 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 			}
 		},
 		Down: func(error) { a.board.down(a.udp) },
-	}).Run(ctx)
+	})
+	a.group.Store(group)
+	err := group.Run(ctx)
 	if cause := context.Cause(ctx); Permanent(cause) {
 		return cause
 	}

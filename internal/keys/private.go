@@ -84,10 +84,13 @@ func parsePrivate(path string, text []byte) (ssh.Signer, error) {
 			"convert it with \"puttygen %s -O private-openssh -o NEWFILE\"", path, path)
 	}
 	signer, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("read private key %s: %w", path, err)
+	if err == nil {
+		return signer, nil
 	}
-	return signer, nil
+	if _, _, _, _, wrong := ssh.ParseAuthorizedKey(text); wrong == nil {
+		return nil, fmt.Errorf("read private key %s: it holds a public key: name the private key's file, most often the same without .pub", path)
+	}
+	return nil, fmt.Errorf("read private key %s: %w", path, err)
 }
 
 // decrypt asks for the passphrase of an encrypted key until it fits.

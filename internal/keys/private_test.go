@@ -164,6 +164,7 @@ func TestLoadRefusesWhatIsNoKey(t *testing.T) {
 		"empty":   {"", "no key found"},
 		"text":    {"hello\n", "no key found"},
 		"putty":   {"PuTTY-User-Key-File-3: ssh-ed25519\n", "puttygen"},
+		"public":  {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGos4aDFhjlbHQAr5UNwngsM4PmhuRAnYnJk9SeV/lfx nas\n", "without .pub"},
 		"endless": {strings.Repeat("x", maxKeyFile+1), "are no key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,7 +37,6 @@ type Lane struct {
 	pushed atomic.Bool   // something was pushed since the last Flush
 	handed chan struct{} // one slot: the writer's role is left to Run
 	room   chan struct{} // one slot: the peer takes more again
-	ended  chan struct{} // closed by end
 
 	mu        sync.Mutex
 	scheduler scheduler // guarded by mu
@@ -57,12 +56,13 @@ func New(config Config) *Lane {
 		config:    config,
 		handed:    make(chan struct{}, 1),
 		room:      make(chan struct{}, 1),
-		ended:     make(chan struct{}),
 		scheduler: newScheduler(config.Slot, config.Drops),
 		batch:     make([]byte, mux.FrameSpace, mux.FrameSpace+batchBytes),
 		written:   mux.FrameSpace,
 	}
 	l.path.socket = config.Socket
+	// Kernels before 6.15 can't, and do as they always did.
+	_ = config.Socket.SetMinRTO(minRTO)
 	_, l.inline = config.Socket.Queued()
 	config.Mux.OnRoom(func() {
 		select {
@@ -187,7 +187,6 @@ func (l *Lane) end() {
 	l.over = true
 	l.scheduler.clear(obs.DropLaneLost)
 	l.urgent = nil
-	close(l.ended)
 }
 
 // open reports whether a write is due: the peer takes some more, and TCP holds
@@ -235,7 +234,7 @@ func (l *Lane) write() error {
 		return err
 	}
 	l.written += n
-	l.path.look(Now())
+	l.path.wrote(Now())
 	return nil
 }
 
@@ -255,4 +254,7 @@ func (l *Lane) gather(limit int) {
 
 // Troubled reports whether what is sent now would probably wait behind
 // something that was lost on the way.
-func (l *Lane) Troubled() bool { return l.path.troubled.Load() }
+func (l *Lane) Troubled(now time.Duration) bool {
+	l.path.look(now)
+	return l.path.troubled.Load()
+}

@@ -18,24 +18,32 @@ type packet struct {
 	at       time.Duration // when it was received, see Now
 	payload  []byte
 	refs     atomic.Int32
+	class    int // of packetSizes
 }
 
-// Packets come in two sizes: nearly all datagrams fit the Internet's 1500
-// bytes, and the few large ones must not make every waiting one cost 64 KiB.
-const smallPayload = 2 << 10
+// packetSizes are the sizes that packets come in: most of what games send fits
+// the first, nearly all datagrams of the Internet the second, and the few large
+// ones must not make every waiting one cost 64 KiB.
+var packetSizes = [...]int{256, 2 << 10, proto.MaxDatagram}
 
-var (
-	smallPackets = sync.Pool{New: func() any { return &packet{payload: make([]byte, 0, smallPayload)} }}
-	largePackets = sync.Pool{New: func() any { return &packet{payload: make([]byte, 0, proto.MaxDatagram)} }}
-)
+var packetPools = [len(packetSizes)]*sync.Pool{packetPool(0), packetPool(1), packetPool(2)}
+
+func packetPool(class int) *sync.Pool {
+	return &sync.Pool{New: func() any { return &packet{class: class, payload: make([]byte, 0, packetSizes[class])} }}
+}
+
+// classOf is the smallest size that a payload fits.
+func classOf(length int) int {
+	class := 0
+	for length > packetSizes[class] {
+		class++
+	}
+	return class
+}
 
 // newPacket copies payload. It has one reference.
 func newPacket(f *flow.Flow, payload []byte, at time.Duration) *packet {
-	pool := &smallPackets
-	if len(payload) > smallPayload {
-		pool = &largePackets
-	}
-	p := pool.Get().(*packet)
+	p := packetPools[classOf(len(payload))].Get().(*packet)
 	p.flow, p.sequence, p.at = f, f.Next(), at
 	p.payload = append(p.payload[:0], payload...)
 	p.refs.Store(1)
@@ -49,15 +57,14 @@ func (p *packet) release() {
 		return
 	}
 	p.flow = nil
-	if cap(p.payload) <= smallPayload {
-		smallPackets.Put(p)
-	} else {
-		largePackets.Put(p)
-	}
+	packetPools[p.class].Put(p)
 }
 
 // size is what p takes on a lane.
 func (p *packet) size() int { return proto.DatagramHeader + len(p.payload) }
+
+// memory is what p takes while it waits, about; copies of it share that.
+func (p *packet) memory() int { return packetOverhead + packetSizes[p.class] }
 
 var epoch = time.Now()
 

@@ -18,13 +18,20 @@ const (
 
 	// queueDatagrams and queueBytes bound what waits for one flow on one
 	// lane. A flow within its rate has none waiting; 128 hold a burst that a
-	// server sends at once (a map, a player list), and 256 KiB four of the
-	// largest datagrams.
+	// server sends at once (a map, a player list), and 288 KiB of memory as
+	// many of Internet size, or four of the largest datagrams.
 	queueDatagrams = 128
-	queueBytes     = 256 << 10
+	queueBytes     = 288 << 10
 
-	// laneBytes bounds what waits on a lane for all flows together.
-	laneBytes = 4 << 20
+	// laneBytes bounds the memory of what waits on a lane for all flows
+	// together: 12,000 small datagrams, or 2,000 of the largest that fit the
+	// Internet's packets. packetOverhead is what one takes besides its payload.
+	laneBytes      = 4 << 20
+	packetOverhead = 96
+
+	// fattestLooks bounds the queues looked at to find whose datagrams give
+	// way when a lane is full. At 64 KiB a queue, that many fill a lane.
+	fattestLooks = 64
 
 	// urgentBytes bounds the records that aren't datagrams waiting on a
 	// lane. They are few and small, and each may be lost without harm.
@@ -53,6 +60,12 @@ const (
 	// (RFC 6928).
 	heldLeast = 16 << 10
 
+	// heldSegments is the same in segments: a peer may wait for a second one
+	// before it acknowledges (RFC 9293 §3.8.6.3), 40 ms on Linux, and another
+	// fills the time until it has. It matters where they are long, as the
+	// 64 KiB of a loopback are.
+	heldSegments = 3
+
 	// heldMost bounds the same on any path: half of the SSH channel's
 	// window, so that writes into it never block.
 	heldMost = 1 << 20
@@ -67,6 +80,16 @@ const (
 	// Asking costs about a microsecond; a lane in trouble is avoided this much
 	// later at most.
 	lookAge = 2 * time.Millisecond
+
+	// minRTO is the least wait, after a round trip, before what the kernel has
+	// had no sign of is sent again: just above the 40 ms by which Linux delays
+	// an acknowledgement that has nothing to ride on. The default of 200 ms is
+	// what a datagram waits whose segment was lost twice.
+	minRTO = 50 * time.Millisecond
+
+	// observeAge is how often the losses of all lanes are added up, for how many
+	// copies to send: a few times within dsackWait.
+	observeAge = 50 * time.Millisecond
 
 	// stallSlack is how much later than usual an acknowledgement may come
 	// before its lane counts as stalled: half of the 40 ms for which Linux
@@ -89,9 +112,16 @@ const (
 	lossSample = 300
 
 	// lossHigh is the share of segments lost above which two copies are lost
-	// together too often: with a lane stopped for three of a flow's datagrams
-	// by each loss, two copies at 1.5 % both wait about once in 500.
-	lossHigh = 0.015
+	// together too often: each loss stops a lane for two more of a flow's
+	// datagrams, so that at 1 % two copies both wait about once in 600, each
+	// way, and three once in 30,000.
+	lossHigh = 0.006
+
+	// dsackWait is how long what was sent again counts as a guess of the
+	// kernel's: a peer that had got it says so (RFC 2883) within a round trip.
+	// Without this wait a busy machine, which acknowledges late, looks like a
+	// bad line and is given more to do.
+	dsackWait = 150 * time.Millisecond
 
 	// copiesHold is how long after the last loss there is more than one copy:
 	// bad lines are bad for minutes, and the first loss after a wrong guess
@@ -105,6 +135,11 @@ const (
 	copiesLeast = 64 << 10
 	copiesShare = 0.25
 	copiesBurst = 500 * time.Millisecond
+
+	// playSpan is how long after a datagram somebody still counts as playing:
+	// games send many times a second, and the quietest server once a second.
+	playSpan  = 2 * time.Second
+	playGrain = 100 * time.Millisecond // kept to, so that datagrams don't contend for the note
 
 	// inlineRounds is how many batches a goroutine that brings datagrams
 	// writes itself, before it leaves the rest to the lane's own: one, for a

@@ -16,6 +16,7 @@ type path struct {
 	limit    atomic.Int64 // bytes that may be on their way, as of the last look
 	troubled atomic.Bool  // as of the last look
 	looked   atomic.Int64 // when that was, see Now
+	marked   atomic.Int64 // when the last write was noted
 
 	mu     sync.Mutex
 	known  bool        // guarded by mu, as all below: the system tells
@@ -31,17 +32,14 @@ type mark struct {
 	at  time.Duration
 }
 
-// pathCounts are segments of data sent, and sent again because they seemed
-// lost, and whether the path stood still at a look.
-type pathCounts struct {
-	sent, again int
-	stalled     bool
-}
+// pathCounts are segments of data sent, and sent again less those sent again for
+// nothing, which may be negative, and how often the path got into trouble.
+type pathCounts struct{ sent, again, stalls int }
 
 func (c *pathCounts) add(other pathCounts) {
 	c.sent += other.sent
 	c.again += other.again
-	c.stalled = c.stalled || other.stalled
+	c.stalls += other.stalls
 }
 
 // open reports whether TCP holds, unsent or unacknowledged, no more than the
@@ -64,18 +62,55 @@ func (p *path) look(now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	info, ok := p.socket.Info()
-	queued, _ := p.socket.Queued()
-	p.known = ok
 	if !ok {
+		p.known = false
 		p.limit.Store(heldMost)
 		return
 	}
-	p.info = info
+	p.judge(now, info, info.Held())
+}
+
+// wrote notes that something was just written, to know later how long it has
+// waited for its acknowledgement.
+func (p *path) wrote(now time.Duration) {
+	if now-time.Duration(p.marked.Load()) < lookAge {
+		return
+	}
+	p.marked.Store(int64(now))
+	queued, ok := p.socket.Queued()
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mark(now, p.info.BytesAcked+uint64(queued))
+}
+
+// mark adds a mark, unless all up to end was marked before.
+func (p *path) mark(now time.Duration, end uint64) {
+	n := len(p.marks)
+	switch {
+	case n > 0 && p.marks[n-1].end >= end:
+	case n == maxMarks:
+		p.marks[n-1] = mark{end: end, at: now}
+	default:
+		p.marks = append(p.marks, mark{end: end, at: now})
+	}
+}
+
+// judge draws the conclusions from the system's answer; queued is the bytes
+// that TCP holds. The path is locked.
+func (p *path) judge(now time.Duration, info tcpio.Info, queued int) {
+	p.known, p.info = true, info
 	p.limit.Store(int64(heldLimit(info)))
 	stalled := p.stalled(now, info, queued)
-	p.troubled.Store(stalled || info.Congestion == tcpio.CongestionRecovery ||
-		info.Congestion == tcpio.CongestionLoss || info.Congestion == tcpio.CongestionDisorder)
-	p.count(info, stalled)
+	troubled := stalled || info.Congestion == tcpio.CongestionRecovery ||
+		info.Congestion == tcpio.CongestionLoss || info.Congestion == tcpio.CongestionDisorder
+	if troubled && !p.troubled.Load() {
+		p.counts.stalls++
+	}
+	p.troubled.Store(troubled)
+	p.count(info)
 }
 
 // stalled reports whether something written has waited for its acknowledgement
@@ -87,22 +122,18 @@ func (p *path) stalled(now time.Duration, info tcpio.Info, queued int) bool {
 		done++
 	}
 	p.marks = append(p.marks[:0], p.marks[done:]...)
-	if end := acked + uint64(queued); queued > 0 && (len(p.marks) == 0 || p.marks[len(p.marks)-1].end < end) {
-		if len(p.marks) == maxMarks {
-			p.marks[maxMarks-1] = mark{end: end, at: now}
-		} else {
-			p.marks = append(p.marks, mark{end: end, at: now})
-		}
+	if queued > 0 {
+		p.mark(now, acked+uint64(queued))
 	}
 	return len(p.marks) > 0 && now-p.marks[0].at > info.SRTT+4*info.RTTVar+stallSlack
 }
 
 // count adds what happened since the last look.
-func (p *path) count(info tcpio.Info, stalled bool) {
+func (p *path) count(info tcpio.Info) {
 	if p.base != nil {
 		sent := int(info.DataSegsOut - p.base.DataSegsOut)
 		again := int(info.TotalRetrans-p.base.TotalRetrans) - int(info.DSACKDups-p.base.DSACKDups)
-		p.counts.add(pathCounts{sent: sent, again: max(again, 0), stalled: stalled})
+		p.counts.add(pathCounts{sent: sent, again: again})
 		*p.base = info
 		return
 	}
@@ -131,5 +162,5 @@ func (p *path) last() (tcpio.Info, bool) {
 // so the limit grows by the gain each round trip until the path is full.
 func heldLimit(info tcpio.Info) int {
 	product := float64(info.DeliveryRate) * info.MinRTT.Seconds()
-	return int(max(heldLeast, min(heldGain*product, heldMost)))
+	return int(max(heldLeast, float64(heldSegments*info.SndMSS), min(heldGain*product, heldMost)))
 }

@@ -19,7 +19,7 @@ type queue struct {
 const queueStart = 8
 
 func (q *queue) full(p *packet) bool {
-	return q.length == queueDatagrams || q.length > 0 && q.bytes+p.size() > queueBytes
+	return q.length == queueDatagrams || q.length > 0 && q.bytes+p.memory() > queueBytes
 }
 
 func (q *queue) push(p *packet) {
@@ -28,7 +28,7 @@ func (q *queue) push(p *packet) {
 	}
 	q.ring[(q.head+q.length)&(len(q.ring)-1)] = p
 	q.length++
-	q.bytes += p.size()
+	q.bytes += p.memory()
 }
 
 func (q *queue) grow() {
@@ -48,7 +48,7 @@ func (q *queue) pop() *packet {
 	q.ring[q.head] = nil
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.length--
-	q.bytes -= p.size()
+	q.bytes -= p.memory()
 	return p
 }
 

@@ -35,14 +35,11 @@ func newScheduler(slot int, drops *obs.Drops) scheduler {
 func (s *scheduler) empty() bool { return s.fresh.first == nil && s.rest.first == nil }
 
 // push takes over one reference to p. If p's flow has too much waiting its
-// oldest datagrams make room.
+// oldest datagrams make room, and those of a flow that sends much if the lane
+// has: who sends little mustn't be kept out by who sends more.
 func (s *scheduler) push(p *packet) {
 	q := s.waiting[p.flow]
 	if q == nil {
-		if s.bytes+p.size() > laneBytes {
-			s.drop(p, obs.DropLaneFull)
-			return
-		}
 		q = s.newQueue(p.flow)
 		s.waiting[p.flow] = q
 		s.fresh.add(q)
@@ -50,15 +47,31 @@ func (s *scheduler) push(p *packet) {
 	for q.full(p) {
 		s.dropOldest(q, obs.DropQueueFull)
 	}
-	for s.bytes+p.size() > laneBytes {
-		if q.length == 0 {
+	for s.bytes+p.memory() > laneBytes {
+		fat := s.fattest(q)
+		if fat.length == 0 {
 			s.drop(p, obs.DropLaneFull)
 			return
 		}
-		s.dropOldest(q, obs.DropLaneFull)
+		s.dropOldest(fat, obs.DropLaneFull)
 	}
 	q.push(p)
-	s.bytes += p.size()
+	s.bytes += p.memory()
+}
+
+// fattest is the queue that holds the most bytes, of q and those whose turn is
+// next: RFC 8290 §4.1 looks at all, which here may be thousands.
+func (s *scheduler) fattest(q *queue) *queue {
+	looks := fattestLooks
+	for _, list := range []queues{s.rest, s.fresh} {
+		for other := list.first; other != nil && looks > 0; other = other.next {
+			if other.bytes > q.bytes {
+				q = other
+			}
+			looks--
+		}
+	}
+	return q
 }
 
 func (s *scheduler) drop(p *packet, reason obs.Drop) {
@@ -68,7 +81,7 @@ func (s *scheduler) drop(p *packet, reason obs.Drop) {
 
 func (s *scheduler) dropOldest(q *queue, reason obs.Drop) {
 	p := q.pop()
-	s.bytes -= p.size()
+	s.bytes -= p.memory()
 	s.drop(p, reason)
 }
 
@@ -111,7 +124,7 @@ func (s *scheduler) gather(b []byte, limit int, oldest time.Duration) []byte {
 			b = append(b, q.flow.Header(s.slot)...)
 			b = proto.AppendDatagram(b, q.flow.ID, p.sequence, p.payload)
 			q.pop()
-			s.bytes -= p.size()
+			s.bytes -= p.memory()
 			q.deficit -= p.size()
 			p.release()
 		}

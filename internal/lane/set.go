@@ -16,7 +16,8 @@ type Set struct {
 	drops    *obs.Drops
 	copies   *copies
 	observed atomic.Int64 // when the lanes were last looked at, see Now
-	switches atomic.Uint64
+	played   atomic.Int64 // when a datagram was last sent, within playGrain
+	counters counters
 
 	mu    sync.Mutex              // held while lanes are added and removed
 	lanes atomic.Pointer[[]*Lane] // never changed in place; sorted by slot
@@ -72,16 +73,28 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 		s.drops.Add(obs.DropNoLane, 1)
 		return
 	}
-	s.observe(lanes, at)
+	if at-time.Duration(s.played.Load()) > playGrain {
+		s.played.Store(int64(at))
+	}
 	p := newPacket(f, payload, at)
 	var picked [MaxCopies]*Lane
 	n := s.choose(&picked, lanes, f, p.sequence, p.size(), at)
+	s.counters.datagrams.Add(1)
+	if n > 1 {
+		s.counters.copies.Add(uint64(n - 1))
+	}
 	for range n - 1 {
 		p.retain()
 	}
 	for _, l := range picked[:n] {
 		l.push(p)
 	}
+}
+
+// Playing reports whether datagrams were sent in the last two seconds.
+func (s *Set) Playing() bool {
+	last := s.played.Load()
+	return last > 0 && Now()-time.Duration(last) < playSpan
 }
 
 // SendRecord sends a record that isn't a datagram over any lane, or drops it if
@@ -94,7 +107,9 @@ func (s *Set) SendRecord(record []byte) {
 
 // Flush sends what was queued.
 func (s *Set) Flush() {
-	for _, l := range *s.lanes.Load() {
+	lanes := *s.lanes.Load()
+	for _, l := range lanes {
 		l.Flush()
 	}
+	s.observe(lanes, Now())
 }

@@ -68,6 +68,7 @@ func (m *Mux) openStreams() error {
 	if _, err := records.Write([]byte{byte(proto.KindRecords)}); err != nil {
 		return fmt.Errorf("open record stream: %w", err)
 	}
+	m.wire.control.Store(control.ID())
 	m.wire.update() // our window is larger than what smux starts with
 	return nil
 }

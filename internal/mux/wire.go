@@ -21,12 +21,15 @@ type wire struct {
 	// Owned by Read, which smux's reading goroutine calls.
 	in          []byte // buf[start:end] is unread
 	start, end  int
-	pass        int // bytes of the current frame still to give to smux
-	take        int // bytes of the current frame still to give to receive
-	opened      int // streams the peer has opened
+	pass        int    // bytes of the current frame still to give to smux
+	take        int    // bytes of the current frame still to give to receive
+	opened      int    // streams the peer has opened
+	first       uint32 // the first of them, which acceptControl waits for
 	controlSeen bool
+	over        bool                // the channel is at its end
 	waiting     map[uint32]struct{} // streams whose first byte is still to come
 
+	control  atomic.Uint32 // the control stream, 0 until it is open
 	records  atomic.Uint32 // the record stream, 0 until there is one
 	consumed atomic.Uint32 // bytes of it read since it began
 
@@ -93,12 +96,29 @@ func (w *wire) read(p []byte) (int, error) {
 			w.start += n
 			w.pass -= n
 			return n, nil
+		case w.over:
+			<-w.closed
+			return 0, io.EOF
 		default:
-			if err := w.nextFrame(); err != nil {
+			err := w.nextFrame()
+			if errors.Is(err, io.EOF) && w.control.Load() != 0 {
+				w.finish()
+				continue
+			}
+			if err != nil {
 				return 0, err
 			}
 		}
 	}
+}
+
+// finish shows the end of the lane to smux as the end of the control stream.
+// At the end of its connection smux may forget what it has read already, and
+// the last control message is the one that says why the lane ends.
+func (w *wire) finish() {
+	w.over = true
+	putFrame(w.in, frame{command: commandFinish, stream: w.control.Load()})
+	w.start, w.end, w.pass = 0, frameHeader, frameHeader
 }
 
 // fill reads until at least n bytes are there.
@@ -208,6 +228,8 @@ func (w *wire) recordFrame(f frame) error {
 		return nil
 	case commandFinish:
 		return fmt.Errorf("%w: the peer closed the record stream", io.EOF)
+	case commandOpen:
+		return fmt.Errorf("%w: the record stream opened again", ErrProtocol)
 	default:
 		w.pass = frameHeader + f.length
 		return nil
@@ -218,6 +240,12 @@ func (w *wire) recordFrame(f frame) error {
 func (w *wire) opening(f frame) error {
 	if !w.accepts {
 		return fmt.Errorf("%w: the relay opened a stream", ErrProtocol)
+	}
+	if f.stream == 0 {
+		return fmt.Errorf("%w: stream 0 opened", ErrProtocol)
+	}
+	if w.opened == 0 {
+		w.first = f.stream
 	}
 	w.opened++
 	if w.opened > maxStreams {
@@ -236,8 +264,9 @@ func (w *wire) firstByte(f frame) (mine bool, err error) {
 	delete(w.waiting, f.stream)
 	kind := proto.Kind(w.in[w.start+frameHeader])
 	switch {
-	case kind == proto.KindControl && !w.controlSeen:
+	case kind == proto.KindControl && !w.controlSeen && f.stream == w.first:
 		w.controlSeen = true
+		w.control.Store(f.stream)
 		return false, nil
 	case kind == proto.KindRecords && w.controlSeen && w.records.Load() == 0:
 		w.start += frameHeader + 1

@@ -40,7 +40,9 @@ type link struct {
 
 	tasks sync.WaitGroup // all goroutines of the link
 
-	bindings []*binding // owned by answerRequests
+	// Owned by answerRequests.
+	bindings []*binding
+	governed bool // a pace.Governor watches the link
 }
 
 func newLink(r *Relay, conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request,

@@ -24,6 +24,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/obs"
+	"funnel/internal/pace"
 	"funnel/internal/session"
 	"funnel/internal/sshwire"
 	"funnel/internal/tcpio"
@@ -45,6 +46,10 @@ type Config struct {
 	MaxFlows int
 	MaxDelay time.Duration
 	Copies   int
+
+	// BulkRate bounds what the TCP forwards of one link send to its agent. For
+	// 0 they are held back while datagrams flow and wait for them; see pace.
+	BulkRate pace.Rate
 
 	Version string       // of the program, told in the SSH version string
 	Log     *slog.Logger // nil means none

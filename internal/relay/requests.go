@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/access"
+	"funnel/internal/pace"
 	"funnel/internal/sshwire"
 )
 
@@ -63,11 +64,28 @@ func (l *link) forward(ctx context.Context, request *ssh.Request) {
 		payload = ssh.Marshal(sshwire.ForwardReply{Port: uint32(b.port)})
 	}
 	reply(request, true, payload)
+	l.govern(ctx)
 	l.bindings = append(l.bindings, b)
 	for _, listener := range b.listeners {
 		l.tasks.Go(func() { l.acceptClients(ctx, b, listener) })
 	}
 	l.log.Info("binding opened", "network", "tcp", "address", b.describe())
+}
+
+// govern keeps what the link's bindings carry from making datagrams wait.
+func (l *link) govern(ctx context.Context) {
+	if l.governed {
+		return
+	}
+	l.governed = true
+	governor := pace.New(pace.Config{
+		Socket:    l.socket,
+		Playing:   func() bool { return l.relay.sessions.Playing(l.grant.Fingerprint) },
+		Log:       l.log,
+		Rate:      l.relay.config.BulkRate,
+		Transport: l.transport,
+	})
+	l.tasks.Go(func() { governor.Run(ctx) })
 }
 
 // refuse says no to a tcpip-forward, and why to those who understand.

@@ -62,6 +62,7 @@ func (l *link) serveUDP(ctx context.Context, channel ssh.Channel) {
 		Grant:       l.lease,
 		Lease:       l.lease,
 		Socket:      l.socket,
+		Close:       l.conn.Close,
 		Log:         l.log,
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,7 +17,9 @@ import (
 type attachment struct {
 	group  *Group
 	slot   int
-	token  proto.Token        // the session it belongs to
+	token  proto.Token // the session it belongs to
+	lane   *lane.Lane
+	cancel context.CancelFunc // ends the lane
 	outbox chan proto.Message // to the relay; never closed
 }
 
@@ -40,7 +41,7 @@ func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
 	if err != nil {
 		return err
 	}
-	d := newDelivery(g)
+	d := newDelivery(g, token)
 	m, err := mux.Open(dialed.Channel, d.receive)
 	if err != nil {
 		return err
@@ -50,8 +51,11 @@ func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
 		Slot: slot, Mux: m, Socket: dialed.Socket, MaxDelay: g.config.MaxDelay, Drops: &g.drops,
 	})
 	d.lane.Store(l)
-	a := &attachment{group: g, slot: slot, token: token, outbox: make(chan proto.Message, outboxSize)}
-	return a.run(ctx, m, l)
+	a := &attachment{
+		group: g, slot: slot, token: token, lane: l, cancel: cancel,
+		outbox: make(chan proto.Message, outboxSize),
+	}
+	return a.run(ctx, m)
 }
 
 // greet says hello: it joins the session there is, or begins one.
@@ -94,20 +98,20 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter) (proto.Token, 
 }
 
 // run serves the lane until any part of it ends.
-func (a *attachment) run(ctx context.Context, m *mux.Mux, l *lane.Lane) error {
+func (a *attachment) run(ctx context.Context, m *mux.Mux) error {
 	group, ctx := errgroup.WithContext(ctx)
 	closeOnEnd := context.AfterFunc(ctx, func() { m.Close() })
 	defer closeOnEnd()
-	group.Go(func() error { return l.Run(ctx) })
+	attached := a.group.attach(a)
+	group.Go(func() error { return a.lane.Run(ctx) })
 	group.Go(func() error { return a.write(ctx, m) })
 	group.Go(func() error { return a.read(m) })
-	a.group.attach(a, l)
-	defer a.group.detach(a, l)
+	if !attached {
+		a.cancel() // the session was lost since the welcome
+	}
 	err := group.Wait()
 	m.Close()
-	if errors.Is(err, errDone) {
-		err = nil
-	}
+	a.group.detach(a, err)
 	return err
 }
 
@@ -120,11 +124,11 @@ func (a *attachment) read(m *mux.Mux) error {
 		}
 		switch message := message.(type) {
 		case proto.Bound:
-			err = a.group.bound(message)
+			err = a.group.bound(a.token, message)
 		case proto.Refused:
-			err = a.group.refused(message)
+			err = a.group.refused(a.token, message)
 		case proto.Unbound:
-			err = a.group.unbound(message)
+			err = a.group.unbound(a.token, message)
 		case proto.Close:
 			a.group.lost(a.token)
 			return fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})

@@ -30,7 +30,7 @@ func (c *conversation) run() {
 		}
 		if !errors.Is(err, net.ErrClosed) {
 			c.group.config.Log.Warn("flow ended", "client", c.Client, "cause", err)
-			c.group.forget(c.ID)
+			c.end()
 		}
 		return
 	}
@@ -52,47 +52,45 @@ func (c *conversation) receive(messages []udpio.Message) {
 }
 
 // open begins a flow that the relay announced. It is told on each lane, so most
-// are known. If it had to end another for it, that one's number is returned.
-func (g *Group) open(h proto.FlowHeader, now time.Duration) (evicted uint32) {
+// are known. If it had to end another for it, that one is returned; if it can't
+// begin, why its datagrams are lost.
+func (g *Group) open(h proto.FlowHeader, token proto.Token, now time.Duration) (evicted *conversation, reason obs.Drop, ok bool) {
 	if int64(h.Forward) >= int64(len(g.targets)) {
-		g.drops.Add(obs.DropUnknown, 1)
-		return 0
+		return nil, obs.DropUnknown, false
 	}
 	g.mu.Lock()
-	known := g.flows.Get(h.Flow) != nil
+	known := g.token == token && g.flows.Get(h.Flow) != nil
 	g.mu.Unlock()
 	if known {
-		return 0
+		return nil, 0, true
 	}
 	address, ok := g.targets[h.Forward].get()
 	if !ok {
-		g.drops.Add(obs.DropUnresolved, 1)
-		return 0
+		return nil, obs.DropUnresolved, false
 	}
 	conn, err := udpio.Dial(address, udpio.Options{})
 	if err != nil {
-		g.drops.Add(obs.DropNoSocket, 1)
 		g.config.Log.Warn("flow has no socket", "client", h.Client, "target", address, "cause", err)
-		return 0
+		return nil, obs.DropNoSocket, false
 	}
 	c := &conversation{Flow: flow.New(h, false), group: g, conn: conn}
-	old, ok := g.insert(c, now)
+	old, ok := g.insert(c, token, now)
 	if !ok {
-		conn.Close() // another lane was faster, or the group has ended
-		return 0
+		conn.Close() // another lane was faster, or the session has ended
+		return nil, obs.DropUnknown, true
 	}
 	if old == nil {
-		return 0
+		return nil, 0, true
 	}
 	old.Value.conn.Close()
-	return old.ID
+	return old.Value, 0, true
 }
 
 // insert puts c into the table and starts it.
-func (g *Group) insert(c *conversation, now time.Duration) (evicted *flow.Entry[*conversation], ok bool) {
+func (g *Group) insert(c *conversation, token proto.Token, now time.Duration) (evicted *flow.Entry[*conversation], ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || g.flows.Get(c.ID) != nil {
+	if g.closed || g.token != token || g.flows.Get(c.ID) != nil {
 		return nil, false
 	}
 	c.entry, evicted = g.flows.Add(c.ID, c, now)
@@ -105,10 +103,13 @@ func (g *Group) insert(c *conversation, now time.Duration) (evicted *flow.Entry[
 	return evicted, true
 }
 
-// forget ends a flow, if it is known.
-func (g *Group) forget(id uint32) {
+// forget ends a flow of the session with this token, if it is known.
+func (g *Group) forget(id uint32, token proto.Token) {
 	g.mu.Lock()
-	e := g.flows.Get(id)
+	var e *flow.Entry[*conversation]
+	if g.token == token {
+		e = g.flows.Get(id)
+	}
 	if e != nil {
 		g.flows.Remove(e)
 	}
@@ -116,6 +117,14 @@ func (g *Group) forget(id uint32) {
 	if e != nil {
 		e.Value.conn.Close()
 	}
+}
+
+// end ends c, whose socket broke.
+func (c *conversation) end() {
+	c.group.mu.Lock()
+	c.group.flows.Remove(c.entry)
+	c.group.mu.Unlock()
+	c.conn.Close()
 }
 
 func everyFlow(*conversation) bool { return true }

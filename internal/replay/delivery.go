@@ -15,14 +15,20 @@ import (
 // targets. It belongs to the goroutine that reads the lane.
 type delivery struct {
 	group   *Group
+	token   proto.Token               // the session that the lane belongs to
 	lane    atomic.Pointer[lane.Lane] // set once the lane is up, for answers
 	decoder proto.Decoder
 	sender  *udpio.Sender
 	now     time.Duration
+
+	// The flow that couldn't be opened last, and why: its first datagram
+	// follows and is lost for that reason.
+	refused uint32
+	reason  obs.Drop
 }
 
-func newDelivery(g *Group) *delivery {
-	return &delivery{group: g, sender: udpio.NewSender()}
+func newDelivery(g *Group, token proto.Token) *delivery {
+	return &delivery{group: g, token: token, sender: udpio.NewSender(), reason: obs.DropUnknown}
 }
 
 // receive is the lane's mux.Receive.
@@ -38,13 +44,22 @@ func (d *delivery) receive(p []byte) error {
 func (d *delivery) Datagram(id, sequence uint32, payload []byte) {
 	g := d.group
 	g.mu.Lock()
+	if g.token != d.token { // of a session that is over, whose numbers mean nothing
+		g.mu.Unlock()
+		g.drops.Add(obs.DropUnknown, 1)
+		return
+	}
 	e := g.flows.Get(id)
 	if e != nil {
 		g.flows.Touch(e, d.now)
 	}
 	g.mu.Unlock()
 	if e == nil {
-		g.drops.Add(obs.DropUnknown, 1)
+		reason := obs.DropUnknown
+		if id == d.refused {
+			reason = d.reason
+		}
+		g.drops.Add(reason, 1)
 		d.answer(proto.AppendGone(nil, id, proto.GoneUnknown))
 		return
 	}
@@ -57,13 +72,18 @@ func (d *delivery) Datagram(id, sequence uint32, payload []byte) {
 
 // Flow begins a flow.
 func (d *delivery) Flow(h proto.FlowHeader) {
-	if evicted := d.group.open(h, d.now); evicted != 0 {
-		d.answer(proto.AppendGone(nil, evicted, proto.GoneEvicted))
+	evicted, reason, ok := d.group.open(h, d.token, d.now)
+	if !ok {
+		d.refused, d.reason = h.Flow, reason
+		return
+	}
+	if evicted != nil {
+		d.answer(proto.AppendGone(nil, evicted.ID, proto.GoneEvicted))
 	}
 }
 
 // Gone ends a flow.
-func (d *delivery) Gone(id uint32, _ proto.GoneReason) { d.group.forget(id) }
+func (d *delivery) Gone(id uint32, _ proto.GoneReason) { d.group.forget(id, d.token) }
 
 // Mark is answered on the same lane.
 func (d *delivery) Mark(value uint64) { d.answer(proto.AppendEcho(nil, value)) }

@@ -6,7 +6,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -50,7 +49,8 @@ type Config struct {
 
 	// Bound, Refused and Down tell what became of the forwards: Bound and
 	// Refused for Forwards[i] after each connect, Down when the last lane is
-	// lost. They must not block. Any may be nil.
+	// lost, with the group locked. They must not block, nor call the group.
+	// Any may be nil.
 	Bound   func(i int, public netip.AddrPort)
 	Refused func(i int, err error)
 	Down    func(err error)
@@ -127,8 +127,12 @@ func (g *Group) Run(ctx context.Context) error {
 	cancel()
 	g.close()
 	g.readers.Wait()
+	g.config.Log.Debug("udp ended", "lanes", g.set.Counts(), "drops", g.drops.Snapshot())
 	return err
 }
+
+// Playing reports whether datagrams were sent to the relay lately.
+func (g *Group) Playing() bool { return g.set.Playing() }
 
 // keep keeps one lane up. New ones are begun until ctx ends, and live at most
 // until lanesCtx does.
@@ -144,9 +148,6 @@ func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
 			return err
 		}
 		g.config.Log.Debug("lane ended", "slot", slot, "cause", err)
-		if len(g.set.Lanes()) == 0 {
-			g.config.Down(err)
-		}
 		waits.Succeeded(time.Since(begun))
 		if waits.Wait(ctx) != nil {
 			break
@@ -181,7 +182,7 @@ func (g *Group) tell(message proto.Message) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, a := range g.slots {
-		if a != nil && a.tell(message) {
+		if a != nil && a.token == g.token && a.tell(message) {
 			return true
 		}
 	}
@@ -228,6 +229,3 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
-
-// errDone ends a lane that has nothing wrong with it.
-var errDone = errors.New("done")

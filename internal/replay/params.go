@@ -31,6 +31,10 @@ const (
 	// looked up again.
 	nameAge = 30 * time.Second
 
+	// nameRetry is the least time between two look-ups of a name that has no
+	// address. Datagrams that wait for one come by the thousand.
+	nameRetry = 2 * time.Second
+
 	// dropReport is how often lost datagrams are reported.
 	dropReport = 10 * time.Second
 

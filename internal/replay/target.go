@@ -21,6 +21,7 @@ type target struct {
 	ctx     context.Context // guarded by mu: ends look-ups
 	address netip.AddrPort  // guarded by mu: invalid until known
 	taken   time.Time       // guarded by mu: when address was looked up
+	tried   time.Time       // guarded by mu: when the last look-up began
 	busy    bool            // guarded by mu: a look-up is under way
 }
 
@@ -48,8 +49,8 @@ func (t *target) get() (netip.AddrPort, bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.busy && t.ctx != nil && t.ctx.Err() == nil && time.Since(t.taken) > nameAge {
-		t.busy = true
+	if !t.busy && t.ctx != nil && t.ctx.Err() == nil && time.Since(t.taken) > nameAge && time.Since(t.tried) > nameRetry {
+		t.busy, t.tried = true, time.Now()
 		t.group.readers.Add(1)
 		go t.lookUp(t.ctx)
 	}

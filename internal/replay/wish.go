@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"funnel/internal/flow"
-	"funnel/internal/lane"
 	"funnel/proto"
 )
 
@@ -45,12 +43,19 @@ func (g *Group) begin(token proto.Token) {
 }
 
 // lost ends the session with this token, if it is the present one: the relay
-// doesn't know it any more. Its flows are gone with it.
+// doesn't know it any more. Its flows are gone with it, and lanes of it that
+// are still up carry nothing for the next one, in which all numbers begin anew.
 func (g *Group) lost(token proto.Token) {
 	g.mu.Lock()
 	present := g.token == token && token != (proto.Token{})
 	if present {
 		g.token = proto.Token{}
+		for _, a := range g.slots {
+			if a != nil {
+				g.set.Remove(a.lane)
+				a.cancel()
+			}
+		}
 	}
 	g.mu.Unlock()
 	if present {
@@ -58,14 +63,26 @@ func (g *Group) lost(token proto.Token) {
 	}
 }
 
-// attach makes a lane take part, and has it ask for what isn't bound.
-func (g *Group) attach(a *attachment, l *lane.Lane) {
+// attach makes a lane take part, and has it ask for what isn't bound. The first
+// lane after a time without any asks for everything again: what the relay said
+// meanwhile was lost. It reports false if the lane's session is over.
+func (g *Group) attach(a *attachment) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.token != a.token {
+		return false
+	}
+	if len(g.set.Lanes()) == 0 {
+		for i := range g.wishes {
+			if g.wishes[i].state == bound {
+				g.wishes[i].state = asking
+			}
+		}
+	}
 	g.slots[a.slot] = a
-	g.flows.All(func(e *flow.Entry[*conversation]) { e.Value.Forget(a.slot) })
-	g.set.Add(l)
+	g.set.Add(a.lane)
 	g.ask(a)
+	return true
 }
 
 // ask has a lane ask for what isn't bound and no other lane has asked for. The
@@ -78,10 +95,14 @@ func (g *Group) ask(a *attachment) {
 	}
 }
 
-func (g *Group) detach(a *attachment, l *lane.Lane) {
+// detach takes out a lane, which ended by cause.
+func (g *Group) detach(a *attachment, cause error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.set.Remove(l)
+	if g.slots[a.slot] != a {
+		return // it never took part
+	}
+	left := g.set.Remove(a.lane)
 	g.slots[a.slot] = nil
 	for i := range g.wishes {
 		if g.wishes[i].asked == a {
@@ -89,12 +110,15 @@ func (g *Group) detach(a *attachment, l *lane.Lane) {
 		}
 	}
 	g.askAny()
+	if left == 0 {
+		g.config.Down(cause)
+	}
 }
 
 // askAny asks over any live lane. The group is locked.
 func (g *Group) askAny() {
 	for _, a := range g.slots {
-		if a != nil {
+		if a != nil && a.token == g.token {
 			g.ask(a)
 			return
 		}
@@ -120,11 +144,15 @@ func (g *Group) known(id uint32) error {
 	return nil
 }
 
-func (g *Group) bound(m proto.Bound) error {
+func (g *Group) bound(token proto.Token, m proto.Bound) error {
 	if err := g.known(m.Forward); err != nil {
 		return err
 	}
 	g.mu.Lock()
+	if g.token != token { // of a session that is over
+		g.mu.Unlock()
+		return nil
+	}
 	w := &g.wishes[m.Forward]
 	w.state, w.given, w.asked = bound, m.Port, nil
 	g.mu.Unlock()
@@ -144,12 +172,16 @@ func publicAddress(host string) netip.Addr {
 	return addr
 }
 
-func (g *Group) refused(m proto.Refused) error {
+func (g *Group) refused(token proto.Token, m proto.Refused) error {
 	if err := g.known(m.Forward); err != nil {
 		return err
 	}
 	i := int(m.Forward)
 	g.mu.Lock()
+	if g.token != token { // of a session that is over
+		g.mu.Unlock()
+		return nil
+	}
 	w := &g.wishes[i]
 	w.asked = nil
 	if g.config.Forwards[i].BindPort == 0 && w.given != 0 && m.Code != proto.CodeDenied {
@@ -168,11 +200,15 @@ func (g *Group) refused(m proto.Refused) error {
 }
 
 // unbound notes a public socket that the relay lost.
-func (g *Group) unbound(m proto.Unbound) error {
+func (g *Group) unbound(token proto.Token, m proto.Unbound) error {
 	if err := g.known(m.Forward); err != nil {
 		return err
 	}
 	g.mu.Lock()
+	if g.token != token { // of a session that is over
+		g.mu.Unlock()
+		return nil
+	}
 	g.wishes[m.Forward].state = waiting
 	g.mu.Unlock()
 	g.endFlows(func(c *conversation) bool { return c.Forward == m.Forward })
@@ -192,13 +228,18 @@ func (g *Group) retry(ctx, lanesCtx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		g.mu.Lock()
-		for i := range g.wishes {
-			if g.wishes[i].state == waiting {
-				g.wishes[i].state = asking
-			}
-		}
-		g.askAny()
-		g.mu.Unlock()
+		g.askRefused()
 	}
+}
+
+// askRefused asks again for what was refused for now.
+func (g *Group) askRefused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.wishes {
+		if g.wishes[i].state == waiting {
+			g.wishes[i].state = asking
+		}
+	}
+	g.askAny()
 }

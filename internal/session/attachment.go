@@ -37,6 +37,12 @@ func (r *Registry) Serve(ctx context.Context, channel io.ReadWriteCloser, peer P
 	closeOnEnd := context.AfterFunc(ctx, func() { channel.Close() })
 	defer closeOnEnd()
 	defer channel.Close()
+	// A write into an SSH channel whose peer gives it no window waits until the
+	// connection ends, whatever becomes of the channel.
+	ended := make(chan struct{})
+	defer close(ended)
+	stopForce := context.AfterFunc(ctx, func() { peer.closeAfter(farewell, ended) })
+	defer stopForce()
 
 	late := time.AfterFunc(helloTimeout, cancel)
 	defer late.Stop()
@@ -52,6 +58,20 @@ func (r *Registry) Serve(ctx context.Context, channel io.ReadWriteCloser, peer P
 	}
 	late.Stop()
 	return a.run(ctx, m, d)
+}
+
+// closeAfter closes the connection unless the lane has ended by then.
+func (p Peer) closeAfter(patience time.Duration, ended <-chan struct{}) {
+	if p.Close == nil {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		_ = p.Close()
+	}
 }
 
 // greet answers the agent's hello and attaches the lane to its session.
@@ -108,7 +128,10 @@ func (a *attachment) run(ctx context.Context, m *mux.Mux, d *delivery) error {
 	defer s.set.Remove(l)
 
 	group, ctx := errgroup.WithContext(ctx)
-	closeOnEnd := context.AfterFunc(ctx, func() { m.Close() })
+	closeOnEnd := context.AfterFunc(ctx, func() {
+		a.cancel() // Serve's own, which knows what to do if closing isn't enough
+		m.Close()
+	})
 	defer closeOnEnd()
 	group.Go(func() error { return l.Run(ctx) })
 	group.Go(func() error { return a.write(ctx, m) })

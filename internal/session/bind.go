@@ -73,7 +73,7 @@ func (s *Session) openOrTake(host string, port uint16) ([]*udpio.Conn, error) {
 	if left == nil {
 		return nil, err
 	}
-	left.close("its agent started anew")
+	left.closeIfAlone("its agent started anew")
 	return openSockets(host, port)
 }
 

@@ -17,6 +17,11 @@ const (
 	// its open control stream: a few round trips of any path.
 	helloTimeout = 15 * time.Second
 
+	// farewell is how long an agent may take to read why its lane ends, and to
+	// close the channel after that, before its connection is closed: more than
+	// a round trip of any path.
+	farewell = time.Second
+
 	// grace is how long a session without lanes keeps its ports for an agent
 	// that comes back: a router's restart of its connection fits.
 	grace = 30 * time.Second

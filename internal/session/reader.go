@@ -86,7 +86,11 @@ func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation]
 		s.drops.Add(reason, 1)
 		return nil
 	}
-	s.nextFlow++
+	// Numbers are used again after 2^32 flows, which a flood of forged sources
+	// brings about in a day, but never while the flow with that number lives.
+	for s.nextFlow++; s.flows.Get(s.nextFlow) != nil; {
+		s.nextFlow++
+	}
 	c := &conversation{
 		Flow:    flow.New(proto.FlowHeader{Flow: s.nextFlow, Forward: b.forward, Client: from.remote}, true),
 		binding: b,

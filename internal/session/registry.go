@@ -30,6 +30,7 @@ type Peer struct {
 	Grant       Grant         // what it may bind
 	Lease       *access.Lease // what it may use, and may lose; nil is no limit
 	Socket      *tcpio.Socket // the lane's TCP connection, may be nil
+	Close       func() error  // ends the connection, where to close the channel isn't enough; may be nil
 	Log         *slog.Logger
 }
 
@@ -104,6 +105,18 @@ func (r *Registry) forget(s *Session) {
 	}
 }
 
+// Playing reports whether datagrams were sent lately to an agent with this key.
+func (r *Registry) Playing(fingerprint string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		if s.fingerprint == fingerprint && s.set.Playing() {
+			return true
+		}
+	}
+	return false
+}
+
 // abandoned is a session without lanes of the same key as s that holds port,
 // or nil: the ports of an agent that was restarted are its own to take.
 func (r *Registry) abandoned(s *Session, port uint16) *Session {
@@ -127,9 +140,11 @@ func (r *Registry) Close() {
 		sessions = append(sessions, s)
 	}
 	r.mu.Unlock()
+	var ending sync.WaitGroup // together: an agent that doesn't read takes its time
 	for _, s := range sessions {
-		s.close("the relay is shutting down")
+		ending.Go(func() { s.close("the relay is shutting down") })
 	}
+	ending.Wait()
 }
 
 func (c Config) withDefaults() Config {

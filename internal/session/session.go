@@ -106,26 +106,18 @@ func (s *Session) detach(a *attachment) {
 	s.mu.Lock()
 	s.slots[a.slot] = nil
 	s.lanes--
-	last := s.lanes == 0 && !s.closed
 	keep := len(s.bindings) > 0
-	if last && keep {
+	if s.lanes == 0 && !s.closed && keep {
 		s.grace.Reset(grace)
 	}
 	s.mu.Unlock()
-	if last && !keep {
-		s.close("its last lane ended")
+	if !keep {
+		s.closeIfAlone("its last lane ended")
 	}
 }
 
 // expire ends a session that stayed without lanes.
-func (s *Session) expire() {
-	s.mu.Lock()
-	alone := s.lanes == 0
-	s.mu.Unlock()
-	if alone {
-		s.close("its agent did not come back")
-	}
-}
+func (s *Session) expire() { s.closeIfAlone("its agent did not come back") }
 
 // abandonedPort reports whether s has no lane and holds port.
 func (s *Session) abandonedPort(port uint16) bool {
@@ -149,6 +141,21 @@ func (s *Session) close(why string) { s.end(proto.CodeClosing, why) }
 // lanes told to end and why. It may be called twice.
 func (s *Session) end(code proto.Code, why string) {
 	s.mu.Lock()
+	s.endLocked(code, why)
+}
+
+// closeIfAlone ends the session unless it has a lane, by now or again.
+func (s *Session) closeIfAlone(why string) {
+	s.mu.Lock()
+	if s.lanes > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.endLocked(proto.CodeClosing, why)
+}
+
+// endLocked is end for who has locked the session, which it unlocks.
+func (s *Session) endLocked(code proto.Code, why string) {
 	if s.closed {
 		s.mu.Unlock()
 		return
@@ -171,13 +178,20 @@ func (s *Session) end(code proto.Code, why string) {
 		b.close()
 	}
 	for _, a := range lanes {
-		if a != nil && !a.tell(proto.Close{Code: code, Text: why}) { // the last message: write ends the lane
+		if a == nil {
+			continue
+		}
+		// The last message: write ends the lane. Time ends it if the agent
+		// doesn't read, as a reader of ours may wait in a write to it.
+		if a.tell(proto.Close{Code: code, Text: why}) {
+			time.AfterFunc(farewell, a.cancel)
+		} else {
 			a.cancel()
 		}
 	}
 	s.readers.Wait()
 	s.registry.forget(s)
-	s.log.Info("udp session closed", "cause", why, "drops", s.drops.Snapshot())
+	s.log.Info("udp session closed", "cause", why, "lanes", s.set.Counts(), "drops", s.drops.Snapshot())
 }
 
 // sweepFlows ends idle flows, and comes again while flows are left.

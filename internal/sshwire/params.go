@@ -29,4 +29,10 @@ const (
 	// slow line may not have delivered our question yet. 64 KiB take less than
 	// the default of 15 s even at 50 kbit/s.
 	backlogLimit = 64 << 10
+
+	// collectorPercent is how much may be allocated between two runs of the
+	// garbage collector, in percent of what is alive, and at least as many
+	// times 4 MiB / 100 (the runtime's own bound): 16 MiB, against the 3 MiB
+	// that an idle program has alive.
+	collectorPercent = 400
 )

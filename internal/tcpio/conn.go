@@ -3,7 +3,10 @@ package tcpio
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Conn is a connection to run SSH over. SSH reads in many small pieces and writes
@@ -17,7 +20,7 @@ import (
 // kernel goes out with the next. When such a write fails, later ones report the
 // error. Reading, writing and closing may happen at the same time.
 type Conn struct {
-	// Static after construction.
+	// Static after construction, but for limits.gather, which mu guards.
 	inner  net.Conn
 	limits limits
 	start  time.Time // the zero of lastWrite
@@ -38,6 +41,8 @@ type Conn struct {
 	lastWrite time.Duration // when the latest write ended, since start
 
 	closeInner func() error // closes inner once
+	closing    chan struct{}
+	limiter    atomic.Pointer[rate.Limiter] // nil means no limit
 }
 
 // limits are the tunables of a Conn; see params.go for what they mean.
@@ -53,7 +58,7 @@ func NewConn(inner net.Conn) *Conn {
 }
 
 func newConn(inner net.Conn, limits limits) *Conn {
-	c := &Conn{inner: inner, limits: limits, start: time.Now(), closeInner: sync.OnceValue(inner.Close)}
+	c := &Conn{inner: inner, limits: limits, start: time.Now(), closeInner: sync.OnceValue(inner.Close), closing: make(chan struct{})}
 	c.change.L = &c.mu
 	c.held = time.AfterFunc(time.Hour, c.release)
 	c.held.Stop()
@@ -84,11 +89,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Write writes p, or leaves it with the goroutine of the Conn. It waits while more
-// is gathered than 256 KiB.
+// is gathered than 256 KiB, or SetGather says.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.err == nil && c.writing && len(c.gathered)+len(p) > c.limits.gather {
+	for c.err == nil && c.writing && len(c.gathered) > 0 && len(c.gathered)+len(p) > c.limits.gather {
 		c.change.Wait()
 	}
 	switch {
@@ -194,6 +199,7 @@ func (c *Conn) writeGathered() error {
 func (c *Conn) writeInner(p []byte) error {
 	c.inFlight = len(p)
 	c.mu.Unlock()
+	c.pause(len(p))
 	_, err := c.inner.Write(p)
 	c.mu.Lock()
 	c.inFlight = 0
@@ -204,6 +210,41 @@ func (c *Conn) writeInner(p []byte) error {
 		}
 	}
 	return err
+}
+
+// SetGather bounds how many bytes may wait in the Conn while a write is under way,
+// at most 256 KiB and at least one write.
+func (c *Conn) SetGather(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits.gather = min(bytes, gatherLimit)
+	c.change.Broadcast()
+}
+
+// SetRate makes writes to the inner connection wait so that they stay below
+// bytesPerSecond, for systems whose kernel can't do that better (see
+// [Socket.SetPacingRate]).
+func (c *Conn) SetRate(bytesPerSecond uint64) {
+	// One write to inner may be all that was gathered.
+	c.limiter.Store(rate.NewLimiter(rate.Limit(bytesPerSecond), len(gatherBuffer{})))
+}
+
+// pause waits until n more bytes may be written.
+func (c *Conn) pause(n int) {
+	limiter := c.limiter.Load()
+	if limiter == nil {
+		return
+	}
+	delay := limiter.ReserveN(time.Now(), min(n, limiter.Burst())).Delay()
+	if delay == 0 {
+		return
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.closing:
+	}
 }
 
 // Gathered returns how many bytes Write has taken and the kernel has not: what to
@@ -224,6 +265,7 @@ func (c *Conn) Close() error {
 		return net.ErrClosed
 	}
 	c.closed = true
+	close(c.closing)
 	if c.err == nil {
 		c.err = net.ErrClosed
 	}

@@ -90,6 +90,13 @@ type Info struct {
 	BusyTime, RwndLimited, SndbufLimited time.Duration
 }
 
+// Held is how many bytes were written and not acknowledged by the peer, sent or
+// not: what [Socket.Queued] tells, as of this Info and less one at the side that
+// connected, whose SYN counts as a byte acknowledged.
+func (i Info) Held() int {
+	return max(0, int(int64(i.BytesSent-i.BytesRetrans-i.BytesAcked))+i.NotsentBytes)
+}
+
 // CongestionState is a state of the kernel's congestion control (enum tcp_ca_state
 // of linux/tcp.h).
 type CongestionState uint8

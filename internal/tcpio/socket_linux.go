@@ -163,6 +163,15 @@ func (s *Socket) SetPacingRate(bytesPerSecond uint64) error {
 	})
 }
 
+// SetMinRTO lowers the least variation of the round-trip time that the kernel
+// reckons with, and so how long after a round trip it sends lost data again for
+// want of any sign of it (TCP_RTO_MIN_US, since Linux 6.15; 200 ms by default).
+func (s *Socket) SetMinRTO(d time.Duration) error {
+	return s.set("TCP_RTO_MIN_US", func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MIN_US, int(d.Microseconds()))
+	})
+}
+
 // SetUserTimeout makes the kernel give the connection up when written data stays
 // unacknowledged for d, rounded up to milliseconds (TCP_USER_TIMEOUT). Zero means
 // the system's default.

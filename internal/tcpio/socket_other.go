@@ -33,6 +33,9 @@ func (s *Socket) SetPacingRate(bytesPerSecond uint64) error {
 	return unsupported("SO_MAX_PACING_RATE")
 }
 
+// SetMinRTO lowers the least retransmission timeout.
+func (s *Socket) SetMinRTO(d time.Duration) error { return unsupported("TCP_RTO_MIN_US") }
+
 // SetUserTimeout bounds how long written data may stay unacknowledged.
 func (s *Socket) SetUserTimeout(d time.Duration) error { return unsupported("TCP_USER_TIMEOUT") }
 

@@ -1,0 +1,77 @@
+//go:build linux
+
+package e2e
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestKilledRelayIsFoundAgain(t *testing.T) {
+	r := startRelay(t)
+	tcp, udp := serveTCP(t, echoTCP), udpEcho(t).String()
+	a := r.startAgent(t, "--tcp", freePort(t)+":"+tcp, "--udp", freePort(t)+":"+udp)
+	publicTCP, publicUDP := a.public("tcp", tcp), a.public("udp", udp)
+	requireEchoAt(t, publicTCP)
+	exchange(t, dialUDP(t, publicUDP), []byte("before"))
+	for range 2 {
+		r.kill()
+		r.run(t)
+		eventuallyEchoAt(t, publicTCP)
+		requireUDPEchoAt(t, publicUDP)
+	}
+}
+
+// requireUDPEchoAt is for an address that may be down: each try is a new
+// client.
+func requireUDPEchoAt(t testing.TB, address string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("udp", address)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("again")); err != nil {
+			return false
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := conn.Read(make([]byte, 64))
+		return err == nil && n == len("again")
+	}, patience, 20*time.Millisecond, "nothing echoes at %s", address)
+}
+
+func TestKilledAgentGetsItsPortsBack(t *testing.T) {
+	r := startRelay(t)
+	tcp, udp := serveTCP(t, echoTCP), udpEcho(t).String()
+	flags := []string{"--tcp", freePort(t) + ":" + tcp, "--udp", freePort(t) + ":" + udp}
+	a := r.startAgent(t, flags...)
+	publicTCP, publicUDP := a.public("tcp", tcp), a.public("udp", udp)
+	exchange(t, dialUDP(t, publicUDP), []byte("before"))
+	a.kill()
+	begun := time.Now()
+	a = r.startAgent(t, flags...)
+	require.Equal(t, publicTCP, a.public("tcp", tcp))
+	require.Equal(t, publicUDP, a.public("udp", udp))
+	requireEchoAt(t, publicTCP)
+	exchange(t, dialUDP(t, publicUDP), []byte("after"))
+	t.Logf("a new agent had the ports of a killed one after %v", time.Since(begun).Round(time.Millisecond))
+}
+
+func TestTargetDownAndUpAgain(t *testing.T) {
+	r := startRelay(t)
+	target := "127.0.0.1:" + freePort(t)
+	public := r.startAgent(t, "--tcp", "0:"+target).public("tcp", target)
+	for range 2 {
+		requireRefusedAt(t, public)
+		listener, err := net.Listen("tcp", target)
+		require.NoError(t, err)
+		stop := serveOn(t, listener, echoTCP)
+		requireEchoAt(t, public)
+		stop()
+	}
+	requireRefusedAt(t, public)
+}

@@ -1,0 +1,146 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"funnel/internal/tcpio"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeSocket is a connection whose transfer fills a line.
+type fakeSocket struct {
+	mu         sync.Mutex
+	line       *line
+	gone       bool
+	fixed      bool // can't be held to a rate
+	congestion string
+	lowat      int
+	rates      []uint64
+	acked      float64
+	asked      time.Time
+}
+
+func (s *fakeSocket) Info() (tcpio.Info, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return tcpio.Info{}, false
+	}
+	step := time.Since(s.asked)
+	s.asked = time.Now()
+	arrived, queue := s.line.run(s.rate(), step)
+	s.acked += arrived * step.Seconds()
+	return tcpio.Info{SRTT: s.line.floor + queue, MinRTT: s.line.floor, BytesAcked: uint64(s.acked)}, true
+}
+
+// rate is the bound in force, 0 for none.
+func (s *fakeSocket) rate() float64 {
+	if n := len(s.rates); n > 0 && s.rates[n-1] != unlimited {
+		return float64(s.rates[n-1])
+	}
+	return 0
+}
+
+func (s *fakeSocket) SetPacingRate(rate uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fixed {
+		return errors.ErrUnsupported
+	}
+	s.rates = append(s.rates, rate)
+	return nil
+}
+
+func (s *fakeSocket) SetNotSentLowat(bytes int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lowat = bytes
+	return errors.ErrUnsupported
+}
+
+// fakeTransport is the program's part of the connection.
+type fakeTransport struct {
+	mu     sync.Mutex
+	rate   uint64
+	gather int
+}
+
+func (f *fakeTransport) SetRate(rate uint64) { f.rate = rate }
+
+func (f *fakeTransport) SetGather(bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gather = bytes
+}
+
+func (s *fakeSocket) SetCongestion(name string) error {
+	s.congestion = name
+	return errors.ErrUnsupported
+}
+
+func newFakeSocket() *fakeSocket {
+	return &fakeSocket{
+		line:  &line{capacity: 2.5e6, longest: 100 * time.Millisecond, floor: 40 * time.Millisecond},
+		asked: time.Now(),
+	}
+}
+
+func TestGovernorHoldsAndReleases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socket, transport := newFakeSocket(), &fakeTransport{}
+		var playing atomic.Bool
+		playing.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			New(Config{Socket: socket, Transport: transport, Playing: playing.Load, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
+		}()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Equal(t, congestion, socket.congestion)
+		require.NotZero(t, socket.rate())
+		require.Less(t, socket.line.wait(), 2*queueHigh)
+		// 20 Mbit/s for 10 ms are 25,000 bytes, less than the least.
+		require.Equal(t, roomLeast, transport.gather)
+		require.Equal(t, roomLeast, socket.lowat)
+		playing.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Zero(t, socket.rate())
+		cancel()
+		<-done
+	})
+}
+
+func TestGovernorEndsWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socket := newFakeSocket()
+		socket.gone = true
+		New(Config{Socket: socket, Transport: &fakeTransport{}, Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
+		require.Empty(t, socket.rates)
+	})
+}
+
+func TestFixedRate(t *testing.T) {
+	socket := newFakeSocket()
+	transport := &fakeTransport{}
+	config := Config{Socket: socket, Transport: transport, Rate: 1000, Log: slog.New(slog.DiscardHandler)}
+	New(config).Run(t.Context())
+	require.Equal(t, []uint64{1000}, socket.rates)
+	require.Zero(t, transport.rate)
+	socket.fixed = true
+	New(config).Run(t.Context())
+	require.EqualValues(t, 1000, transport.rate)
+}

@@ -1,0 +1,63 @@
+package pace
+
+import "time"
+
+// Tunables of this package, each with its reason.
+const (
+	// congestion is the control that is asked for. BBR sends at the rate that
+	// the path delivers and leaves the queue of the slowest link nearly empty:
+	// beside a download over a 20 Mbit/s line with a queue of 100 ms play
+	// waited 17 ms at the 99th percentile, beside CUBIC 300.
+	congestion = "bbr"
+
+	// roomTime is for how long what a transfer may have waiting lasts, in the
+	// program and again in the kernel: at 20 Mbit/s a conn beside it waits for
+	// 25 KiB each, instead of megabytes. roomLeast holds one packet of SSH, and
+	// roomMost is what fast lines need to stay busy: half of it took a tenth of
+	// the throughput on loopback.
+	roomTime  = 10 * time.Millisecond
+	roomLeast = 36 << 10
+	roomMost  = 256 << 10
+
+	// idleInterval and busyInterval are how often the connection is looked at:
+	// soon enough after a transfer begins to matter, and about once in a round
+	// trip of a usual path while there is one. A look costs about a microsecond.
+	idleInterval = 500 * time.Millisecond
+	busyInterval = 50 * time.Millisecond
+
+	// bulkRate is the bytes a second above which a connection counts as a
+	// transfer: a quarter of a poor upload (1 Mbit/s). Below, what it has in a
+	// queue can't amount to much.
+	bulkRate = 32 << 10
+
+	// queueHigh is the wait in the path's queue from which play suffers: a
+	// frame of a game at 60 a second. queueLow is the one below which there is
+	// room for more. In between the rate stays.
+	queueHigh = 16 * time.Millisecond
+	queueLow  = 8 * time.Millisecond
+
+	// slower and faster are the steps of the rate, once per round trip. The
+	// step down leaves a fifth of the link to empty the queue with: 100 ms of
+	// queue are gone in half a second. The steps up are small, as each is an
+	// attempt that costs play a little. resume is where they begin, as a share
+	// of what the path carried.
+	slower = 0.8
+	faster = 1.05
+	resume = 0.95
+
+	// giveUpShare is the share of the path's rate at which the queue must have
+	// become shorter than giveUpQueue of what it was; else holding the transfer
+	// back is no use, and isn't tried again for giveUpFor. Four steps down leave
+	// 0.41, and would have emptied a second of queue by then.
+	giveUpShare = 0.42
+	giveUpQueue = 0.7
+	giveUpFor   = 30 * time.Second
+
+	// release is the multiple of the rate in use at which the bound does
+	// nothing any more, and is taken away.
+	release = 4
+
+	// leastRate and mostRate bound a fixed rate, in bytes a second.
+	leastRate = 8e3
+	mostRate  = 12.5e9
+)

@@ -1,0 +1,271 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var short = Plan{Rate: 500, Size: 64, Duration: 200 * time.Millisecond, Grace: 5 * time.Second}
+
+func udpEcho(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() { defer close(done); EchoUDP(conn) }()
+	t.Cleanup(func() { conn.Close(); <-done })
+	return conn.LocalAddr().String()
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	return listener
+}
+
+func dial(t *testing.T, network, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func TestUDPFlows(t *testing.T) {
+	address := udpEcho(t)
+	conns := []net.Conn{dial(t, "udp", address), dial(t, "udp", address), dial(t, "udp", address)}
+	for _, conn := range conns {
+		_, err := ReachUDP(t.Context(), conn, 64)
+		require.NoError(t, err)
+	}
+	all, err := UDP(t.Context(), short, conns...)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	for i, s := range all {
+		require.Len(t, s.Samples, 100)
+		summary := Summarize(0, s)
+		require.Equal(t, 100, summary.Received)
+		require.Zero(t, summary.Duplicates)
+		// Evenly spread: 2 ms between two of a flow, a third of it between flows.
+		require.Equal(t, time.Duration(i)*short.interval()/3, s.Samples[0].Intended)
+		require.Equal(t, 198*time.Millisecond, s.Samples[99].Intended-s.Samples[0].Intended)
+		for _, sample := range s.Samples {
+			require.GreaterOrEqual(t, sample.Sent, sample.Intended, "sent before its time")
+			require.Greater(t, sample.Received, sample.Sent)
+		}
+	}
+}
+
+// TestUDPNotices what a bad path does: of the messages by number, every tenth is
+// lost, every tenth after it comes twice, and the next is from another run.
+func TestUDPNotices(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 2000)
+		for i := 0; ; i++ {
+			n, from, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			switch i % 10 {
+			case 0:
+				continue
+			case 1:
+				_, _ = conn.WriteToUDPAddrPort(b[:n], from)
+			case 2:
+				b[2] ^= 1
+			case 3:
+				n-- // truncated
+			}
+			_, _ = conn.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	defer func() { conn.Close(); <-done }()
+	plan := short
+	plan.Grace = 300 * time.Millisecond
+	all, err := UDP(t.Context(), plan, dial(t, "udp", conn.LocalAddr().String()))
+	require.NoError(t, err)
+	s := Summarize(0, all...)
+	require.Equal(t, 100, s.Sent)
+	require.Equal(t, 70, s.Received)
+	require.Equal(t, 10, s.Duplicates)
+}
+
+// TestUDPNobodyThere: a refusal loses the message and nothing else.
+func TestUDPNobodyThere(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	plan := short
+	plan.Grace = 10 * time.Millisecond
+	client := dial(t, "udp", conn.LocalAddr().String())
+	all, err := UDP(t.Context(), plan, client)
+	require.NoError(t, err)
+	require.Zero(t, Summarize(0, all...).Received)
+
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 250*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	_, err = ReachUDP(ctx, client, 64)
+	require.ErrorContains(t, err, "enough")
+}
+
+func TestTCP(t *testing.T) {
+	server := EchoTCP(listen(t))
+	defer server.Close()
+	conn := dial(t, "tcp", server.Addr().String())
+	_, err := ReachTCP(t.Context(), conn, MinSize)
+	require.NoError(t, err)
+	for _, size := range []int{MinSize, 1200, MaxSize} {
+		plan := short
+		plan.Size = size
+		s, err := TCP(t.Context(), plan, conn) // again on the same connection
+		require.NoError(t, err)
+		require.Equal(t, 100, Summarize(0, s).Received)
+	}
+}
+
+// TestTCPStall: what is held back comes late, and counts as late.
+func TestTCPStall(t *testing.T) {
+	const hold = 100 * time.Millisecond
+	server := newTCPServer(listen(t), func(conn net.Conn) {
+		time.Sleep(hold)
+		echo(conn)
+	})
+	defer server.Close()
+	s, err := TCP(t.Context(), short, dial(t, "tcp", server.Addr().String()))
+	require.NoError(t, err)
+	summary := Summarize(0, s)
+	require.Equal(t, 100, summary.Received)
+	// The first waited for nearly all of it; 5 ms is what a Series starts ahead.
+	require.GreaterOrEqual(t, summary.Max, hold-20*time.Millisecond)
+}
+
+func TestTCPBroken(t *testing.T) {
+	server := newTCPServer(listen(t), func(conn net.Conn) { _, _ = io.ReadFull(conn, make([]byte, 1000)) })
+	defer server.Close()
+	s, err := TCP(t.Context(), short, dial(t, "tcp", server.Addr().String()))
+	require.Error(t, err)
+	require.Len(t, s.Samples, 100)
+
+	garbage := newTCPServer(listen(t), func(conn net.Conn) { _, _ = conn.Write(make([]byte, 100)); echo(conn) })
+	defer garbage.Close()
+	_, err = TCP(t.Context(), short, dial(t, "tcp", garbage.Addr().String()))
+	require.ErrorContains(t, err, "isn't what was sent")
+}
+
+func TestCancelled(t *testing.T) {
+	server := EchoTCP(listen(t))
+	defer server.Close()
+	long := Plan{Rate: 10, Size: 64, Duration: time.Hour, Grace: time.Hour}
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(stop) })
+	_, err := TCP(ctx, long, dial(t, "tcp", server.Addr().String()))
+	require.ErrorIs(t, err, stop)
+	_, err = UDP(ctx, long, dial(t, "udp", udpEcho(t)))
+	require.ErrorIs(t, err, stop)
+}
+
+func TestWrongPlan(t *testing.T) {
+	for _, plan := range []Plan{
+		{Rate: 0, Size: 64, Duration: time.Second},
+		{Rate: 60, Size: MinSize - 1, Duration: time.Second},
+		{Rate: 60, Size: MaxSize + 1, Duration: time.Second},
+		{Rate: 60, Size: 64, Duration: time.Millisecond},
+	} {
+		_, err := UDP(t.Context(), plan)
+		require.Errorf(t, err, "%+v", plan)
+		_, err = TCP(t.Context(), plan, nil)
+		require.Errorf(t, err, "%+v", plan)
+	}
+}
+
+func TestBulk(t *testing.T) {
+	server := ServeBulk(listen(t))
+	defer server.Close()
+	for _, direction := range []Direction{Download, Upload} {
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		transfer, err := Bulk(ctx, dial(t, "tcp", server.Addr().String()), direction, 100*time.Millisecond)
+		cancel()
+		require.NoError(t, err, direction)
+		require.Positive(t, transfer.Bytes, direction)
+		require.Positive(t, transfer.BitsPerSecond(), direction)
+	}
+}
+
+// TestBulkBroken: a server that leaves is an error in both directions.
+func TestBulkBroken(t *testing.T) {
+	for _, direction := range []Direction{Download, Upload} {
+		server := newTCPServer(listen(t), func(conn net.Conn) { _, _ = io.ReadFull(conn, make([]byte, 1)) })
+		_, err := Bulk(t.Context(), dial(t, "tcp", server.Addr().String()), direction, 0)
+		require.Error(t, err, direction)
+		server.Close()
+	}
+}
+
+func TestRate(t *testing.T) {
+	address := udpEcho(t)
+	var conns []*net.UDPConn
+	for range 2 {
+		conns = append(conns, dial(t, "udp", address).(*net.UDPConn))
+	}
+	for _, size := range []int{MinSize, 1200} {
+		echoed, err := Rate(t.Context(), size, 16, 200*time.Millisecond, conns...)
+		require.NoError(t, err)
+		require.Greater(t, echoed.Messages, int64(100))
+		require.Greater(t, echoed.PerSecond(), 0.0)
+	}
+	_, err := Rate(t.Context(), MaxSize+1, 1, time.Second, conns...)
+	require.Error(t, err)
+}
+
+// TestRateGoesOn when everything in flight is lost now and then.
+func TestRateGoesOn(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 2000)
+		for i := 0; ; i++ {
+			n, from, err := conn.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			if i >= 4 { // the first window is lost
+				_, _ = conn.WriteToUDPAddrPort(b[:n], from)
+			}
+		}
+	}()
+	defer func() { conn.Close(); <-done }()
+	echoed, err := Rate(t.Context(), 64, 4, 3*rateStall, dial(t, "udp", conn.LocalAddr().String()).(*net.UDPConn))
+	require.NoError(t, err)
+	require.Positive(t, echoed.Messages)
+	require.EqualValues(t, 4, echoed.Lost)
+}
+
+func TestProfiles(t *testing.T) {
+	for _, p := range Profiles {
+		found, err := FindProfile(p.Name)
+		require.NoError(t, err)
+		require.Equal(t, p, found)
+		require.NoError(t, Plan{Rate: p.Rate, Size: p.Size, Duration: time.Second}.check())
+	}
+	_, err := FindProfile(DefaultProfile)
+	require.NoError(t, err)
+	_, err = FindProfile("chess")
+	require.ErrorContains(t, err, "shooter")
+}
