@@ -44,7 +44,15 @@ func (s *fakeSocket) Info() (tcpio.Info, bool) {
 	return tcpio.Info{SRTT: s.line.floor + queue, MinRTT: s.line.floor, BytesAcked: uint64(s.acked)}, true
 }
 
-// rate is the bound in force, 0 for none.
+// state is the bound in force, 0 for none, the wait in the queue, and the bytes
+// that may wait in the kernel.
+func (s *fakeSocket) state() (rate float64, wait time.Duration, lowat int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rate(), s.line.wait(), s.lowat
+}
+
+// rate is the bound in force. The socket is locked.
 func (s *fakeSocket) rate() float64 {
 	if n := len(s.rates); n > 0 && s.rates[n-1] != unlimited {
 		return float64(s.rates[n-1])
@@ -78,6 +86,12 @@ type fakeTransport struct {
 
 func (f *fakeTransport) SetRate(rate uint64) { f.rate = rate }
 
+func (f *fakeTransport) room() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gather
+}
+
 func (f *fakeTransport) SetGather(bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,18 +123,20 @@ func TestGovernorHoldsAndReleases(t *testing.T) {
 		}()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		require.Equal(t, congestion, socket.congestion)
-		require.NotZero(t, socket.rate())
-		require.Less(t, socket.line.wait(), 2*queueHigh)
+		rate, wait, lowat := socket.state()
+		require.NotZero(t, rate)
+		require.Less(t, wait, 2*queueHigh)
 		// 20 Mbit/s for 10 ms are 25,000 bytes, less than the least.
-		require.Equal(t, roomLeast, transport.gather)
-		require.Equal(t, roomLeast, socket.lowat)
+		require.Equal(t, roomLeast, lowat)
+		require.Equal(t, roomLeast, transport.room())
 		playing.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Zero(t, socket.rate())
+		rate, _, _ = socket.state()
+		require.Zero(t, rate)
 		cancel()
 		<-done
+		require.Equal(t, congestion, socket.congestion)
 	})
 }
 
