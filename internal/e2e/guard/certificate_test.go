@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
@@ -73,7 +74,9 @@ func TestCertificatesOfSSHKeygen(t *testing.T) {
 			g.settle(t)
 			require.Equal(t, test.want, g.byAgent(t, request, signer), "by the agent")
 			g.settle(t)
-			require.Contains(t, g.log.String()[before:], test.says)
+			// The relay says so when it has noticed that the client is gone.
+			require.Eventually(t, func() bool { return strings.Contains(g.log.String()[before:], test.says) },
+				patience, time.Millisecond, "the log doesn't say %s", test.says)
 			if strings.Contains(fmt.Sprint(test.sign), "-h") {
 				return // ssh doesn't offer it
 			}
