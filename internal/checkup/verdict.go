@@ -1,0 +1,155 @@
+package checkup
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Fault is what stands between players and the server.
+type Fault string
+
+// The faults, the gravest first.
+const (
+	Unreachable Fault = "unreachable" // no public port answers
+	UDPBlocked  Fault = "udp-blocked" // TCP ports answer, UDP ports don't
+	NoUDP       Fault = "no-udp"      // the relay isn't funnel-relay
+	Loss        Fault = "loss"        // the line loses packets
+	Uplink      Fault = "uplink"      // what this machine sends waits in a queue
+	Downlink    Fault = "downlink"    // what is sent to it does
+	Transfers   Fault = "transfers"   // play waits for transfers through the funnel
+	Slow        Fault = "slow"        // the funnel adds more than it should
+	Far         Fault = "far"         // the relay is far away
+	None        Fault = "none"
+)
+
+// Verdict is what was found, the gravest first; never empty.
+type Verdict []Sentence
+
+// Sentence is one fault, and what to do about it.
+type Sentence struct {
+	Fault Fault  `json:"fault"`
+	Text  string `json:"text"`
+}
+
+// Findings are the figures that the verdict rests on.
+type Findings struct {
+	TCP, UDP               bool // an answer came from a public port, with or without the funnel
+	TCPBlocked, UDPBlocked bool // a port was there, and no answer came
+	NoUDP                  bool // the relay can't carry UDP
+
+	RTT           time.Duration // to the relay and back, at rest
+	Lost          int           // messages
+	Loss          float64       // share lost there and back, at rest
+	FunnelLoss    float64       // the same of UDP through the funnel; negative: unknown
+	Overhead      time.Duration // what the funnel adds at rest
+	OverheadRatio float64
+
+	Up, Down, Through Bottleneck
+	Play              time.Duration // what play through the funnel waits longer beside Through
+
+	Lanes, Copies int
+}
+
+// Bottleneck is what a transfer showed. The zero value is unknown.
+type Bottleneck struct {
+	Rate  float64       // bits a second
+	Queue time.Duration // what a plain message waits longer beside it
+}
+
+// Judge says what the findings mean.
+func Judge(f Findings) Verdict {
+	if !f.TCP && !f.UDP {
+		return Verdict{{Unreachable, "no public port of the relay answers: a firewall at the VPS, perhaps its provider's, lets none through. " +
+			"Open the ports you expose there, for TCP and UDP; to try with those alone, bind this agent's key to them " +
+			"(funnel-relay authorize --permit PORTS)"}}
+	}
+	var v Verdict
+	add := func(fault Fault, format string, values ...any) {
+		v = append(v, Sentence{fault, fmt.Sprintf(format, values...)})
+	}
+	switch {
+	case f.NoUDP:
+		add(NoUDP, "the SSH server there isn't funnel-relay: it carries TCP, but no UDP. Run funnel-relay on the VPS to expose UDP servers")
+	case f.UDPBlocked && !f.UDP:
+		add(UDPBlocked, "UDP is blocked on the way to the relay's public ports, while TCP passes. If a firewall at the VPS does it, "+
+			"perhaps its provider's, no player gets through: allow the UDP ports you expose there. If this network does it, the funnel doesn't mind, since it rides on TCP: "+
+			"run this bench from another network to tell")
+	}
+	if f.TCPBlocked && !f.TCP {
+		add(Unreachable, "TCP is blocked on the way to the relay's public ports, while UDP passes: allow the TCP ports you expose in the VPS's firewall")
+	}
+	if f.Lost >= lossCount && f.Loss >= lossShare {
+		add(Loss, "the line to the relay loses packets, %s there and back. %s", percent(f.Loss), adviceOnLoss(f))
+	}
+	if f.Up.Queue >= queueTime {
+		add(Uplink, "your uplink is the bottleneck: it carries %s, and has %s of queue under load. %s", rate(f.Up.Rate), ms(f.Up.Queue), adviceOnUplink(f))
+	}
+	if f.Down.Queue >= queueTime {
+		add(Downlink, "your downlink is a bottleneck: it carries %s, and has %s of queue under load. What others at home download delays play; "+
+			"your router's queue management (SQM, CAKE or fq_codel) at %s, or slower downloads, keep it short", rate(f.Down.Rate), ms(f.Down.Queue), rate(bulkShare*f.Down.Rate))
+	}
+	if f.Play >= queueTime && f.Up.Queue < queueTime {
+		add(Transfers, "a transfer through the funnel makes play wait %s longer; turn on --bulk-rate %s", ms(f.Play), bulkRate(f.Through.Rate))
+	}
+	if f.Overhead >= overheadTime && f.OverheadRatio >= overheadRatio {
+		add(Slow, "the funnel adds %s to a path of %s, more than it should: look for a busy processor here or on the VPS", ms(f.Overhead), ms(2*f.RTT))
+	}
+	if f.RTT >= farTime {
+		add(Far, "the relay is far away, %s there and back, which every player feels: a VPS nearer to you would help most", ms(f.RTT))
+	}
+	if len(v) == 0 {
+		add(None, "nothing is wrong: %s to the relay and back, nothing lost, no queue beside a transfer", ms(f.RTT))
+	}
+	return v
+}
+
+func adviceOnLoss(f Findings) string {
+	switch {
+	case f.FunnelLoss < 0:
+		return "Behind Wi-Fi try a cable; TCP through the funnel waits for each loss"
+	case f.FunnelLoss <= f.Loss/4:
+		return fmt.Sprintf("The funnel makes up for it: of what goes through it %s is lost. Behind Wi-Fi try a cable; leave --copies at auto", percent(f.FunnelLoss))
+	case f.Copies != 0:
+		return fmt.Sprintf("Of what goes through the funnel %s is lost: set --copies to auto", percent(f.FunnelLoss))
+	}
+	return fmt.Sprintf("Of what goes through the funnel %s is lost: try --copies 3 and --lanes %d, and a cable instead of Wi-Fi", percent(f.FunnelLoss), max(6, f.Lanes))
+}
+
+func adviceOnUplink(f Findings) string {
+	limit := bulkRate(f.Up.Rate)
+	switch {
+	case f.Play >= queueTime:
+		return fmt.Sprintf("A transfer through the funnel makes play wait %s longer: turn on --bulk-rate %s, and have other uploads at home keep to less", ms(f.Play), limit)
+	case f.Through.Rate > 0:
+		return fmt.Sprintf("The funnel's own transfers make room, but other uploads at home don't: keep them to %s with your router's queue management "+
+			"(SQM, CAKE or fq_codel), and turn on --bulk-rate %s if TCP servers are all you expose", limit, limit)
+	}
+	return fmt.Sprintf("Turn on --bulk-rate %s, and have other uploads at home keep to less", limit)
+}
+
+// bulkRate is what --bulk-rate takes for a line of that many bits a second.
+func bulkRate(bits float64) string {
+	bits *= bulkShare
+	if bits < 2e6 {
+		return fmt.Sprintf("%.0fk", max(64, math.Floor(bits/1e5)*100))
+	}
+	return fmt.Sprintf("%.0fM", math.Floor(bits/1e6))
+}
+
+func rate(bits float64) string {
+	if bits < 1e6 {
+		return fmt.Sprintf("%.0f kbit/s", bits/1e3)
+	}
+	return fmt.Sprintf("%.1f Mbit/s", bits/1e6)
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+func ms(d time.Duration) string {
+	value := d.Seconds() * 1000
+	if math.Abs(value) < 10 {
+		return fmt.Sprintf("%.1f ms", value)
+	}
+	return fmt.Sprintf("%.0f ms", value)
+}
