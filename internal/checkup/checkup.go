@@ -41,7 +41,7 @@ func Run(ctx context.Context, options Options) (*Result, error) {
 	result := &Result{
 		Relay: options.Agent.Address, Address: s.test.Relay().String(), Server: s.test.Server(),
 		Started: time.Now(), Profile: options.Profile.Name, Rate: options.Profile.Rate, Size: options.Profile.Size,
-		Duration: options.Duration, Lanes: options.Agent.Lanes, Copies: options.Agent.Copies,
+		Duration: options.Duration, Lanes: options.Agent.Lanes, Copies: options.Agent.Copies, BulkRate: uint64(options.Agent.BulkRate),
 	}
 	for _, load := range []Load{Quiet, Upload, Download, Through} {
 		if !s.possible(load) {

@@ -5,7 +5,7 @@ import "time"
 // findings reads off a result what the verdict rests on.
 func (r *Result) findings(noUDP bool) Findings {
 	quiet := r.find(Quiet)
-	f := Findings{NoUDP: noUDP, FunnelLoss: -1, Lanes: r.Lanes, Copies: r.Copies}
+	f := Findings{NoUDP: noUDP, FunnelLoss: -1, PlayUDP: -1, PlayTCP: -1, Lanes: r.Lanes, Copies: r.Copies, BulkRate: r.BulkRate > 0}
 	if quiet == nil {
 		return f
 	}
@@ -24,13 +24,19 @@ func (r *Result) findings(noUDP bool) Findings {
 		// A player's download through the funnel fills the uplink as well.
 		f.Up = f.Through
 	}
-	for _, way := range []Way{FunnelUDP, FunnelTCP} {
-		if before, beside := quiet.find(way), r.find(Through).find(way); before != nil && beside != nil {
-			f.Play = max(0, beside.Summary.P50-before.Summary.P50)
-			break
-		}
-	}
+	f.PlayUDP, f.PlayTCP = r.waits(FunnelUDP, Through), r.waits(FunnelTCP, Through)
 	return f
+}
+
+// waits is how much longer a way's median is beside a load than at rest;
+// negative if it wasn't measured. The median is a queue's usual length, and isn't
+// moved by what a full queue drops.
+func (r *Result) waits(way Way, load Load) time.Duration {
+	before, beside := r.find(Quiet).find(way), r.find(load).find(way)
+	if before == nil || beside == nil {
+		return -1
+	}
+	return max(0, beside.Summary.P50-before.Summary.P50)
 }
 
 // readRest takes what was seen with nothing else going on.
@@ -48,27 +54,25 @@ func (f *Findings) readRest(quiet *Condition, kernel *Kernel) {
 		// What was sent again was lost, or its acknowledgement late: a bound.
 		f.Lost, f.Loss = int(tcp.Resent), float64(tcp.Resent)/float64(tcp.Segments)
 	}
-	if m := quiet.find(FunnelUDP); m != nil {
-		f.FunnelLoss = m.Summary.Loss()
+	if through, plain := quiet.find(FunnelUDP), quiet.find(PlainUDP); through != nil && plain != nil {
+		// The player's half of the way is the plain one.
+		f.FunnelLoss = max(0, 1-(1-through.Summary.Loss())/(1-plain.Summary.Loss()))
 	}
 	if m := quiet.first(FunnelUDP, FunnelTCP); m != nil {
 		f.Overhead, f.OverheadRatio = m.Overhead, m.Ratio
 	}
 }
 
-// bottleneck is what a load shows: the median is the queue's usual length, and
-// isn't moved by what a full queue drops.
+// bottleneck is what a load shows; zero if nothing.
 func (r *Result) bottleneck(load Load) Bottleneck {
 	condition := r.find(load)
 	if condition == nil || condition.Bulk == 0 {
 		return Bottleneck{}
 	}
-	b := Bottleneck{Rate: condition.Bulk}
 	for _, way := range []Way{PlainUDP, PlainTCP, FunnelTCP} {
-		if before, beside := r.find(Quiet).find(way), condition.find(way); before != nil && beside != nil {
-			b.Queue = max(time.Duration(0), beside.Summary.P50-before.Summary.P50)
-			break
+		if queue := r.waits(way, load); queue >= 0 {
+			return Bottleneck{condition.Bulk, queue}
 		}
 	}
-	return b
+	return Bottleneck{Rate: condition.Bulk}
 }

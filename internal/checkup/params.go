@@ -43,6 +43,9 @@ const (
 	// queueTime of waiting beside a transfer is a bottleneck with a queue too
 	// long: 30 ms are two frames, and more than a managed queue ever holds.
 	queueTime = 30 * time.Millisecond
+	// sharedTime is what TCP may wait for a transfer in the same connection
+	// before that is a fault: some of it is in the nature of one connection.
+	sharedTime = 100 * time.Millisecond
 	// overheadTime and overheadRatio together are a funnel that is slow: one of
 	// them alone is the noise of a busy machine or of a path that is short.
 	overheadTime  = 5 * time.Millisecond

@@ -72,7 +72,8 @@ type Result struct {
 	Size     int           `json:"bytes_per_message"`
 	Duration time.Duration `json:"duration_ns"`
 	Lanes    int           `json:"lanes"`
-	Copies   int           `json:"copies"` // 0 is auto
+	Copies   int           `json:"copies"`                               // 0 is auto
+	BulkRate uint64        `json:"bulk_rate_bytes_per_second,omitempty"` // 0 is none
 
 	Kernel     *Kernel     `json:"kernel,omitempty"` // nil where the kernel doesn't tell
 	Conditions []Condition `json:"conditions"`

@@ -11,7 +11,8 @@ import (
 // footnote explains the overhead.
 const footnote = `Through the funnel a message goes to the relay and back twice, since player and
 server are this machine. So "over" is what its median takes beyond twice that of
-the plain way, and "ratio" the one divided by the other.`
+the plain way, and "ratio" the one divided by the other. Half of that way, the
+player's, is plain: what is lost there, no funnel can make up for.`
 
 // columns are the titles of a condition's table.
 var columns = []string{"p50", "p90", "p99", "max", "loss", "resent", "over", "ratio"}

@@ -17,7 +17,7 @@ const (
 	Loss        Fault = "loss"        // the line loses packets
 	Uplink      Fault = "uplink"      // what this machine sends waits in a queue
 	Downlink    Fault = "downlink"    // what is sent to it does
-	Transfers   Fault = "transfers"   // play waits for transfers through the funnel
+	Transfers   Fault = "transfers"   // play waits for transfers in the same tunnel
 	Slow        Fault = "slow"        // the funnel adds more than it should
 	Far         Fault = "far"         // the relay is far away
 	None        Fault = "none"
@@ -41,14 +41,16 @@ type Findings struct {
 	RTT           time.Duration // to the relay and back, at rest
 	Lost          int           // messages
 	Loss          float64       // share lost there and back, at rest
-	FunnelLoss    float64       // the same of UDP through the funnel; negative: unknown
+	FunnelLoss    float64       // what UDP loses in the funnel's half of its way; negative: unknown
 	Overhead      time.Duration // what the funnel adds at rest
 	OverheadRatio float64
 
 	Up, Down, Through Bottleneck
-	Play              time.Duration // what play through the funnel waits longer beside Through
+	// What play through the funnel waits longer beside Through; negative: unknown.
+	PlayUDP, PlayTCP time.Duration
 
 	Lanes, Copies int
+	BulkRate      bool // there is one
 }
 
 // Bottleneck is what a transfer showed. The zero value is unknown.
@@ -89,8 +91,12 @@ func Judge(f Findings) Verdict {
 		add(Downlink, "your downlink is a bottleneck: it carries %s, and has %s of queue under load. What others at home download delays play; "+
 			"your router's queue management (SQM, CAKE or fq_codel) at %s, or slower downloads, keep it short", rate(f.Down.Rate), ms(f.Down.Queue), rate(bulkShare*f.Down.Rate))
 	}
-	if f.Play >= queueTime && f.Up.Queue < queueTime {
-		add(Transfers, "a transfer through the funnel makes play wait %s longer; turn on --bulk-rate %s", ms(f.Play), bulkRate(f.Through.Rate))
+	if f.PlayUDP >= queueTime && f.Up.Queue < queueTime && !f.BulkRate {
+		add(Transfers, "a transfer through the funnel makes UDP through it wait %s longer; turn on --bulk-rate %s", ms(f.PlayUDP), bulkRate(f.Through.Rate))
+	}
+	if f.PlayTCP >= sharedTime {
+		add(Transfers, "TCP through the funnel waits %s longer beside a transfer through it, since both share one connection: "+
+			"if you serve a game over TCP, expose downloads with a second funnel-agent of their own, with --bulk-rate %s", ms(f.PlayTCP), bulkRate(f.Through.Rate))
 	}
 	if f.Overhead >= overheadTime && f.OverheadRatio >= overheadRatio {
 		add(Slow, "the funnel adds %s to a path of %s, more than it should: look for a busy processor here or on the VPS", ms(f.Overhead), ms(2*f.RTT))
@@ -99,33 +105,44 @@ func Judge(f Findings) Verdict {
 		add(Far, "the relay is far away, %s there and back, which every player feels: a VPS nearer to you would help most", ms(f.RTT))
 	}
 	if len(v) == 0 {
-		add(None, "nothing is wrong: %s to the relay and back, nothing lost, no queue beside a transfer", ms(f.RTT))
+		queue := ""
+		if f.Up.Rate > 0 {
+			queue = ", no queue to speak of beside a transfer"
+		}
+		add(None, "nothing is wrong: %s to the relay and back, next to nothing lost%s", ms(f.RTT), queue)
 	}
 	return v
 }
 
+// adviceOnLoss looks at the funnel's half of the way alone: with the other half,
+// from the player to the relay, no funnel can help.
 func adviceOnLoss(f Findings) string {
 	switch {
 	case f.FunnelLoss < 0:
 		return "Behind Wi-Fi try a cable; TCP through the funnel waits for each loss"
-	case f.FunnelLoss <= f.Loss/4:
-		return fmt.Sprintf("The funnel makes up for it: of what goes through it %s is lost. Behind Wi-Fi try a cable; leave --copies at auto", percent(f.FunnelLoss))
+	case f.FunnelLoss <= f.Loss/2:
+		return fmt.Sprintf("UDP through the funnel loses %s on it, since what is lost comes again or over another lane: leave --copies at auto. "+
+			"Behind Wi-Fi try a cable", percent(f.FunnelLoss))
 	case f.Copies != 0:
-		return fmt.Sprintf("Of what goes through the funnel %s is lost: set --copies to auto", percent(f.FunnelLoss))
+		return fmt.Sprintf("UDP through the funnel loses %s on it: set --copies to auto", percent(f.FunnelLoss))
 	}
-	return fmt.Sprintf("Of what goes through the funnel %s is lost: try --copies 3 and --lanes %d, and a cable instead of Wi-Fi", percent(f.FunnelLoss), max(6, f.Lanes))
+	return fmt.Sprintf("UDP through the funnel still loses %s on it: try --copies 3 and --lanes %d, and a cable instead of Wi-Fi",
+		percent(f.FunnelLoss), max(6, f.Lanes))
 }
 
 func adviceOnUplink(f Findings) string {
 	limit := bulkRate(f.Up.Rate)
+	others := fmt.Sprintf("Keep other uploads at home to %s, best with your router's queue management (SQM, CAKE or fq_codel)", rate(bulkShare*f.Up.Rate))
 	switch {
-	case f.Play >= queueTime:
-		return fmt.Sprintf("A transfer through the funnel makes play wait %s longer: turn on --bulk-rate %s, and have other uploads at home keep to less", ms(f.Play), limit)
-	case f.Through.Rate > 0:
-		return fmt.Sprintf("The funnel's own transfers make room, but other uploads at home don't: keep them to %s with your router's queue management "+
-			"(SQM, CAKE or fq_codel), and turn on --bulk-rate %s if TCP servers are all you expose", limit, limit)
+	case f.BulkRate && f.PlayUDP >= queueTime:
+		return fmt.Sprintf("UDP through the funnel waits %s longer beside a transfer through it: set --bulk-rate to %s or less. %s", ms(f.PlayUDP), limit, others)
+	case f.BulkRate || f.PlayUDP < 0:
+		return others
+	case f.PlayUDP >= queueTime:
+		return fmt.Sprintf("UDP through the funnel waits %s longer beside a transfer through it: turn on --bulk-rate %s. %s", ms(f.PlayUDP), limit, others)
 	}
-	return fmt.Sprintf("Turn on --bulk-rate %s, and have other uploads at home keep to less", limit)
+	return fmt.Sprintf("Beside a transfer through the funnel, which makes room, UDP waits only %s longer; if that is too long, turn on --bulk-rate %s. %s",
+		ms(f.PlayUDP), limit, others)
 }
 
 // bulkRate is what --bulk-rate takes for a line of that many bits a second.
