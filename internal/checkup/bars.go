@@ -34,7 +34,7 @@ func barsOf(h *hdrhistogram.Histogram) []bar {
 		at := min(int(max(0, middle-all[0].From)/width), len(all)-1)
 		all[at].Count += b.Count
 	}
-	if all[len(all)-1].Count == 0 {
+	for all[len(all)-1].Count == 0 {
 		all = all[:len(all)-1]
 	}
 	return all

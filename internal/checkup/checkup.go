@@ -72,10 +72,7 @@ func (s *stage) measure(ctx context.Context, load Load) (Condition, error) {
 			leg.close()
 		}
 	}()
-	stop, err := s.startLoad(ctx, load)
-	if err != nil {
-		return condition, err
-	}
+	stop := s.startLoad(ctx, load)
 	s.run(ctx, legs)
 	condition.Bulk = stop()
 	if ctx.Err() != nil {
@@ -101,9 +98,9 @@ func (s *stage) measure(ctx context.Context, load Load) (Condition, error) {
 // startLoad begins a transfer and waits until it has filled the line. stop ends
 // it and returns its rate in bits a second. A transfer that can't begin is a
 // note, and nothing is measured in vain.
-func (s *stage) startLoad(ctx context.Context, load Load) (stop func() float64, err error) {
+func (s *stage) startLoad(ctx context.Context, load Load) (stop func() float64) {
 	if load == Quiet {
-		return func() float64 { return 0 }, nil
+		return func() float64 { return 0 }
 	}
 	direction, address, begin := probe.Download, s.public[FunnelTCP], []byte(nil)
 	if load != Through {
@@ -115,26 +112,27 @@ func (s *stage) startLoad(ctx context.Context, load Load) (stop func() float64, 
 	conn, err := s.dial(ctx, "tcp", address, begin)
 	if err != nil {
 		s.note("the transfer %s can't begin: %v", load.title(), err)
-		return func() float64 { return 0 }, nil
+		return func() float64 { return 0 }
 	}
 	warm := min(warm, s.options.Duration/2)
 	loadCtx, cancel := context.WithCancel(ctx)
 	var moved probe.Transfer
+	var broken error
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		moved, err = probe.Bulk(loadCtx, conn, direction, warm)
+		moved, broken = probe.Bulk(loadCtx, conn, direction, warm)
 	}()
 	s.pause(ctx, warm)
 	return func() float64 {
 		cancel()
 		<-ended
 		abort(conn) // what its buffers still hold isn't sent during the next measurement
-		if err != nil && ctx.Err() == nil {
-			s.note("the transfer %s broke off: %v", load.title(), err)
+		if broken != nil && ctx.Err() == nil {
+			s.note("the transfer %s broke off: %v", load.title(), broken)
 		}
 		return moved.BitsPerSecond()
-	}, nil
+	}
 }
 
 // pause waits, or until ctx ends.

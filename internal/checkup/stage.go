@@ -73,7 +73,7 @@ func (s *stage) build(ctx context.Context) (err error) {
 func (s *stage) close() {
 	s.stop()
 	if s.test != nil {
-		_ = s.test.Close()
+		s.test.Close()
 	}
 	if s.tcp != nil {
 		s.tcp.Close()

@@ -11,6 +11,7 @@ type Fault string
 
 // The faults, the gravest first.
 const (
+	Refused     Fault = "refused"     // the relay gives no port to measure with
 	Unreachable Fault = "unreachable" // no public port answers
 	UDPBlocked  Fault = "udp-blocked" // TCP ports answer, UDP ports don't
 	NoUDP       Fault = "no-udp"      // the relay isn't funnel-relay
@@ -62,9 +63,7 @@ type Bottleneck struct {
 // Judge says what the findings mean.
 func Judge(f Findings) Verdict {
 	if !f.TCP && !f.UDP {
-		return Verdict{{Unreachable, "no public port of the relay answers: a firewall at the VPS, perhaps its provider's, lets none through. " +
-			"Open the ports you expose there, for TCP and UDP; to try with those alone, bind this agent's key to them " +
-			"(funnel-relay authorize --permit PORTS)"}}
+		return Verdict{nothingAnswers(f)}
 	}
 	var v Verdict
 	add := func(fault Fault, format string, values ...any) {
@@ -112,6 +111,19 @@ func Judge(f Findings) Verdict {
 		add(None, "nothing is wrong: %s to the relay and back, next to nothing lost%s", ms(f.RTT), queue)
 	}
 	return v
+}
+
+// nothingAnswers says why there is nothing to judge.
+func nothingAnswers(f Findings) Sentence {
+	switch {
+	case !f.TCPBlocked && !f.UDPBlocked:
+		return Sentence{Refused, "the relay gives this key no port to measure with; why not stands above"}
+	case f.NoUDP:
+		return Sentence{Unreachable, "no public port of the SSH server answers: set GatewayPorts clientspecified in its sshd_config, " +
+			"or a firewall at the VPS, perhaps its provider's, lets none through"}
+	}
+	return Sentence{Unreachable, "no public port of the relay answers: a firewall at the VPS, perhaps its provider's, lets none through. " +
+		"Open the ports you expose there, for TCP and UDP; to measure with those alone, bind this agent's key to them (funnel-relay authorize --permit PORTS)"}
 }
 
 // adviceOnLoss looks at the funnel's half of the way alone: with the other half,

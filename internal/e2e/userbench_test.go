@@ -80,9 +80,9 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			duration := 1500 * time.Millisecond
+			duration := 1300 * time.Millisecond
 			if test.want == checkup.Loss {
-				duration *= 2 // so that 4 % are some 15 messages
+				duration *= 2 // so that 4 % are some 13 messages
 			}
 			result := benchOver(t, test.down, test.up, duration)
 			require.Equal(t, test.want, result.Verdict[0].Fault, "%+v", result.Verdict)
