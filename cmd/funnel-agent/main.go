@@ -21,7 +21,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"funnel/internal/agent"
+	"funnel/internal/checkup"
 	"funnel/internal/keys"
+	"funnel/internal/probe"
 	"funnel/internal/replay"
 	"funnel/internal/sshwire"
 )
@@ -82,17 +84,24 @@ func exitStatus(err error) int {
 	return statusFailed
 }
 
+// command is what the command line asks for.
+type command interface {
+	// check finds what can't work whatever the relay says.
+	check() error
+	run(ctx context.Context, stdout, stderr io.Writer) error
+}
+
 // exit is how kong ends the program when it has printed a help or the version.
 type exit int
 
 // parse reads the command line. When done is true there is nothing to run, and
 // status is what to exit with.
-func parse(args []string, stdout, stderr io.Writer) (command *connectCommand, status int, done bool) {
+func parse(args []string, stdout, stderr io.Writer) (chosen command, status int, done bool) {
 	defer func() {
 		switch code := recover().(type) {
 		case nil:
 		case exit:
-			command, status, done = nil, int(code), true
+			chosen, status, done = nil, int(code), true
 		default:
 			panic(code)
 		}
@@ -105,15 +114,22 @@ func parse(args []string, stdout, stderr io.Writer) (command *connectCommand, st
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Vars{"version": programVersion(), "maxFlows": strconv.Itoa(replay.DefaultMaxFlows), "lanes": strconv.Itoa(replay.DefaultLanes)},
+		kong.Vars{
+			"version": programVersion(), "maxFlows": strconv.Itoa(replay.DefaultMaxFlows), "lanes": strconv.Itoa(replay.DefaultLanes),
+			"benchDuration": checkup.DefaultDuration.String(), "benchProfile": probe.DefaultProfile, "profiles": profileNames(),
+		},
 	)
 	if err != nil {
 		panic(err) // the struct tags are wrong, which every test would show
 	}
-	_, err = parser.Parse(args)
+	parsed, err := parser.Parse(args)
 	switch {
 	case err == nil:
-		err = line.Connect.check()
+		chosen = &line.Connect
+		if parsed.Selected().Name == "bench" {
+			chosen = &line.Bench
+		}
+		err = chosen.check()
 	case strings.Contains(err.Error(), `expected "<relay>"`):
 		err = fmt.Errorf("which relay? Name it as [user@]host[:port], as in %q", example)
 	}
@@ -121,7 +137,7 @@ func parse(args []string, stdout, stderr io.Writer) (command *connectCommand, st
 		fmt.Fprintf(stderr, "funnel-agent: error: %v\nRun \"funnel-agent --help\" for what it takes.\n", err)
 		return nil, statusUsage, true
 	}
-	return &line.Connect, 0, false
+	return chosen, 0, false
 }
 
 // printHelp prints the help of connect when no command was named: it is the one

@@ -36,7 +36,8 @@ func TestScripts(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{
-		"help": {"--help"},
+		"help":       {"--help"},
+		"help-bench": {"bench", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("COLUMNS", "") // kong would wrap there

@@ -26,7 +26,7 @@ type relay struct {
 
 // relay resolves the argument: what it says comes first, then the ssh
 // configuration, then our defaults.
-func (c *connectCommand) relay(log *slog.Logger) (relay, error) {
+func (c *connectionFlags) relay(log *slog.Logger) (relay, error) {
 	user, alias, port, err := sshconfig.ParseDestination(c.Relay)
 	if err != nil {
 		return relay{}, err

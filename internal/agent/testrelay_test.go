@@ -27,6 +27,7 @@ type testRelay struct {
 	refuse     func(host string, port uint32) (no string, refused bool) // nil refuses nothing
 	subsystem  bool                                                     // grants any subsystem and echoes on it
 	lie        func(host string, port uint32) (string, uint32)          // what a channel claims to be for; nil is the truth
+	testPorts  func() (ok bool, answer []byte)                          // to a request for test ports; nil refuses
 	frozen     atomic.Bool                                              // new and old links aren't answered
 	logins     atomic.Int32
 	asked      chan uint32 // the ports asked for, as far as there is room
@@ -141,6 +142,10 @@ func (r *testRelay) serve(conn net.Conn) {
 	}()
 	for request := range requests {
 		if r.frozen.Load() {
+			continue
+		}
+		if request.Type == "test-ports@funnel.internal" && r.testPorts != nil {
+			_ = request.Reply(r.testPorts())
 			continue
 		}
 		if request.Type != "tcpip-forward" {

@@ -81,7 +81,7 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		return nil, err
 	}
 	lane := &laneLink{link: l}
-	lane.start(a.config)
+	lane.start(a.config, "this link carries UDP alone")
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	channel, err := lane.openSubsystem()
 	if !stop() && err == nil {
@@ -101,16 +101,16 @@ type laneLink struct {
 	tasks  sync.WaitGroup
 }
 
-// start serves the link until Close. It isn't bound to the context of the dial,
-// which may end before the lane does.
-func (l *laneLink) start(config Config) {
+// start serves the link until Close, and rejects channels for the reason given.
+// It isn't bound to the context of the dial, which may end before the lane does.
+func (l *laneLink) start(config Config, reason string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	l.tasks.Go(func() {
 		err := l.serve(ctx, config, func(channel ssh.NewChannel) {
-			reject(channel, ssh.Prohibited, "this link carries UDP alone")
+			reject(channel, ssh.Prohibited, reason)
 		})
-		config.Log.Debug("lane's link ended", "error", err)
+		config.Log.Debug("link ended", "error", err)
 	})
 }
 

@@ -57,16 +57,22 @@ func start(t testing.TB, path string, args ...string) *process {
 // startIn is start with variables added to the environment.
 func startIn(t testing.TB, environment []string, path string, args ...string) *process {
 	t.Helper()
+	command := exec.Command(path, args...)
+	command.Env = environment
+	return startCommand(t, command)
+}
+
+// startCommand is start for a command of which all but its outputs is set: its
+// environment is added to a bare one.
+func startCommand(t testing.TB, command *exec.Cmd) *process {
+	t.Helper()
 	p := &process{
-		t: t, name: path, cmd: exec.Command(path, args...),
+		t: t, name: command.Path, cmd: command,
 		output: &transcript{changed: make(chan struct{})}, ended: make(chan struct{}),
 	}
-	home := t.TempDir() // nothing of the user's plays a part
-	p.cmd.Env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "SSH_AUTH_SOCK=", "STATE_DIRECTORY=", "DISPLAY=")
-	p.cmd.Env = append(p.cmd.Env, environment...)
+	isolate(t, command)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask at
-	p.cmd.WaitDelay = time.Second                          // a child of its may hold its outputs open
+	p.cmd.WaitDelay = time.Second // a child of its may hold its outputs open
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		p.err = p.cmd.Wait()
@@ -75,10 +81,22 @@ func startIn(t testing.TB, environment []string, path string, args ...string) *p
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %s said:\n%s", p.name, strings.Join(args, " "), p.said())
+			t.Logf("%s said:\n%s", strings.Join(command.Args, " "), p.said())
 		}
 	})
 	return p
+}
+
+// isolate has nothing of the user's play a part in a command, and no terminal to
+// ask at.
+func isolate(t testing.TB, command *exec.Cmd) {
+	home := t.TempDir()
+	command.Env = append(append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "SSH_AUTH_SOCK=", "STATE_DIRECTORY=", "DISPLAY="),
+		command.Env...)
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Setsid = true
 }
 
 func (p *process) said() string {

@@ -26,6 +26,27 @@ func (d Direction) String() string {
 	return "download"
 }
 
+// Echo is the first byte of a connection to Serve whose bytes are to come back.
+const Echo byte = 'e'
+
+// Serve serves one connection as its first byte asks: an echo of what follows,
+// or a transfer as of ServeBulk. It returns at the connection's end, at once if
+// it asks for anything else.
+func Serve(conn net.Conn) {
+	var what [1]byte
+	if _, err := io.ReadFull(conn, what[:]); err != nil {
+		return
+	}
+	if what[0] == Echo {
+		echo(conn)
+		return
+	}
+	transfer(conn, Direction(what[0]))
+}
+
+// ServeEach serves every connection as Serve does. The server owns the listener.
+func ServeEach(listener net.Listener) *TCPServer { return newTCPServer(listener, Serve) }
+
 // ServeBulk serves transfers: it sends without end to a client that wants a
 // download, and to one that uploads it says now and then how much has arrived.
 // The server owns the listener.
@@ -36,7 +57,11 @@ func serveBulk(conn net.Conn) {
 	if _, err := io.ReadFull(conn, direction[:]); err != nil {
 		return
 	}
-	switch Direction(direction[0]) {
+	transfer(conn, Direction(direction[0]))
+}
+
+func transfer(conn net.Conn, direction Direction) {
+	switch direction {
 	case Download:
 		b := newMessage(0, bulkFill)
 		for {

@@ -42,7 +42,8 @@ type link struct {
 
 	// Owned by answerRequests.
 	bindings []*binding
-	governed bool // a pace.Governor watches the link
+	test     *testPorts // nil if none were asked for
+	governed bool       // a pace.Governor watches the link
 }
 
 func newLink(r *Relay, conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request,

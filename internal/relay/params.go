@@ -77,6 +77,22 @@ const (
 	// OpenSSH's client at most a handful.
 	maxSessions = 16
 
+	// testTime is how long a pair of test ports is open: a measurement of 90 s
+	// and what comes before and after. An agent that wants more asks again.
+	testTime = 2 * time.Minute
+
+	// maxTestConns bounds the connections to a test port at a time. A
+	// measurement has two, an echo and a transfer; more are the agent's mistake.
+	maxTestConns = 8
+
+	// maxNote bounds, in bytes, what the client is told about a test port that
+	// it doesn't get: two sentences.
+	maxNote = 500
+
+	// tokenTime bounds how long a connection to a test port may take to show
+	// its token: three lost segments are made up for within 10 s.
+	tokenTime = 10 * time.Second
+
 	// dialTimeout bounds the connect for a direct-tcpip channel. Three lost
 	// SYNs are made up for within 10 s.
 	dialTimeout = 10 * time.Second

@@ -16,6 +16,7 @@ import (
 // the link ends, and then closes the bindings.
 func (l *link) answerRequests(ctx context.Context) {
 	defer l.closeBindings()
+	defer l.endTest()
 	for {
 		select {
 		case request, more := <-l.requests:
@@ -35,6 +36,8 @@ func (l *link) answer(ctx context.Context, request *ssh.Request) {
 		l.forward(ctx, request)
 	case sshwire.RequestCancel:
 		l.cancel(request)
+	case sshwire.RequestTestPorts:
+		l.openTest(ctx, request)
 	case sshwire.RequestKeepalive:
 		reply(request, true, nil)
 	default:

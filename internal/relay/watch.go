@@ -70,5 +70,6 @@ func (l *link) review() {
 	}
 	clear(l.bindings[len(kept):])
 	l.bindings = kept
+	l.reviewTest()
 	l.conns.review()
 }

@@ -60,6 +60,15 @@ func FuzzSubsystem(f *testing.F) {
 	}, Subsystem{"sftp"}, Subsystem{"udp@funnel.internal"})
 }
 
+func FuzzTestPorts(f *testing.F) {
+	token := "0123456789abcdef"
+	fuzz(f, ParseTestPorts, func(m TestPorts) bool {
+		return m.TCPPort <= 65535 && m.UDPPort <= 65535 && m.TCPPort+m.UDPPort > 0 &&
+			len(m.Token) == TestTokenSize && len(m.Note) <= maxReason
+	}, TestPorts{40000, 40001, 120, token, ""}, TestPorts{0, 40001, 120, token, "no TCP"}, TestPorts{1 << 20, 1, 1, token, ""},
+		TestPorts{0, 0, 1, token, ""}, TestPorts{1, 1, 1, token[1:], ""})
+}
+
 func FuzzRefusal(f *testing.F) {
 	seeds := []Refusal{{true, "no"}, {false, "port 1 of the relay is in use"}, {}}
 	for _, seed := range seeds {

@@ -157,6 +157,10 @@ func checkText(text string) error {
 	if len(text) > maxText {
 		return fmt.Errorf("a text of %d bytes is longer than %d", len(text), maxText)
 	}
+	return checkCharacters(text)
+}
+
+func checkCharacters(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return errors.New("a text has control characters")
 	}

@@ -31,6 +31,9 @@ func TestMessagesOnTheWire(t *testing.T) {
 			func(b []byte) (any, error) { return ParseForwarded(b) }},
 		"direct": {"00000007 612e7465737431 00000016 00000000 00000000", Direct{"a.test1", 22, "", 0},
 			func(b []byte) (any, error) { return ParseDirect(b) }},
+		"test ports": {"00009c40 00000000 00000078 00000010 30313233343536373839616263646566 00000002 6e6f",
+			TestPorts{40000, 0, 120, "0123456789abcdef", "no"},
+			func(b []byte) (any, error) { return ParseTestPorts(b) }},
 		"subsystem": {"00000004 73667470", Subsystem{"sftp"},
 			func(b []byte) (any, error) { return ParseSubsystem(b) }},
 	} {

@@ -10,7 +10,7 @@ import (
 // wire: no delay, no loss, no limit.
 //
 // A packet passes, in this order: the cut, the address translation, the
-// bottleneck and its queue, the loss (which therefore takes time on the
+// firewall, the bottleneck and its queue, the loss (which therefore takes time on the
 // bottleneck), and the delay.
 type Conditions struct {
 	// Delay is the one-way delay, the floor of what a packet takes. 0 to 10 s.
@@ -33,6 +33,8 @@ type Conditions struct {
 	// takes to drain at Rate, the arriving packet included. 0 means
 	// [DefaultQueue]. A lone packet always fits. Without Rate there is none.
 	Queue time.Duration
+	// NoUDP drops all UDP without a word, as many a firewall does.
+	NoUDP bool
 }
 
 // Outage is loss in bursts of time, the model of Gilbert (Bell System Technical

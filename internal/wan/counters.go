@@ -27,6 +27,7 @@ func (c *counters) snapshot() Counters {
 		LostQueue:  c.fates[lostQueue].Load(),
 		LostCut:    c.fates[lostCut].Load(),
 		LostNAT:    c.fates[lostNAT].Load(),
+		LostUDP:    c.fates[lostFirewall].Load(),
 		In:         c.in.Load(),
 		InBytes:    c.inBytes.Load(),
 	}

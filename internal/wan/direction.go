@@ -16,6 +16,7 @@ const (
 	lostQueue
 	lostCut
 	lostNAT
+	lostFirewall
 	fates // how many there are
 )
 

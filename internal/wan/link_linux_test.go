@@ -96,6 +96,22 @@ func dial(t *testing.T, h *wan.Host, network, addr string) net.Conn {
 	return conn
 }
 
+func TestNoUDPLetsTCPPass(t *testing.T) {
+	three := newThree(t, 1)
+	udpPlayer, udpHome := udpPair(t, three)
+	tcpPlayer, tcpHome := tcpPair(t, three)
+	require.True(t, passes(t, udpPlayer, udpHome, patient))
+
+	require.NoError(t, three.HomeLink.SetBoth(wan.Conditions{NoUDP: true}))
+	require.False(t, passes(t, udpPlayer, udpHome, brief))
+	require.True(t, passes(t, tcpPlayer, tcpHome, patient))
+	require.True(t, passes(t, tcpHome, tcpPlayer, patient))
+	require.Positive(t, three.HomeLink.Stats().AToB.LostUDP)
+
+	require.NoError(t, three.HomeLink.SetBoth(wan.Conditions{}))
+	require.True(t, passes(t, udpPlayer, udpHome, patient))
+}
+
 func TestRebindGivesAnotherAddress(t *testing.T) {
 	three := newThree(t, 1)
 	addr, accept := server(t, three)

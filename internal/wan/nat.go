@@ -58,6 +58,9 @@ func isIPv4(b []byte) bool {
 	return len(b) >= ipv4MinHeader && b[0]>>4 == 4 && headerLen(b) >= ipv4MinHeader && len(b) >= headerLen(b)
 }
 
+// isUDP reports whether b is an IPv4 packet of UDP, or a fragment of one.
+func isUDP(b []byte) bool { return isIPv4(b) && b[9] == protocolUDP }
+
 func headerLen(b []byte) int { return int(b[0]&0xf) * 4 }
 
 // payload returns what follows an IPv4 packet's header, nil for a fragment

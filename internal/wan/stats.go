@@ -8,7 +8,7 @@ type Stats struct {
 // Counters count the packets of one direction. Packets in that are neither
 // delivered nor lost are on their way:
 //
-//	In = Delivered + LostRandom + LostOutage + LostQueue + LostCut + LostNAT + InFlight
+//	In = Delivered + LostRandom + LostOutage + LostQueue + LostCut + LostNAT + LostUDP + InFlight
 type Counters struct {
 	In        uint64 // packets that the sender's kernel gave to the link
 	InBytes   uint64 // their length, IP headers included
@@ -20,6 +20,7 @@ type Counters struct {
 	LostQueue  uint64 // the bottleneck's queue was full
 	LostCut    uint64 // the link was cut, or the receiver's device down
 	LostNAT    uint64 // sent to an address that Rebind took away, or of a connection that Forget forgot
+	LostUDP    uint64 // by Conditions.NoUDP
 
 	// Overrun counts packets that the sender's kernel dropped because the
 	// emulator's thread did not take them in time. They are not part of In. If
@@ -32,5 +33,5 @@ type Counters struct {
 
 // Lost is the sum of all that was lost.
 func (c Counters) Lost() uint64 {
-	return c.LostRandom + c.LostOutage + c.LostQueue + c.LostCut + c.LostNAT
+	return c.LostRandom + c.LostOutage + c.LostQueue + c.LostCut + c.LostNAT + c.LostUDP
 }

@@ -250,6 +250,9 @@ func (w *wire) admit(from int, p *packet) (due nanoseconds, f fate) {
 	if !w.translate(from, p.data[:p.size]) {
 		return 0, lostNAT
 	}
+	if w.directions[from].NoUDP && isUDP(p.data[:p.size]) {
+		return 0, lostFirewall
+	}
 	if w.flights[from].len() >= maxInFlight {
 		return 0, lostQueue
 	}

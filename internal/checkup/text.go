@@ -1,0 +1,179 @@
+package checkup
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// footnote explains the overhead.
+const footnote = `Through the funnel a message goes to the relay and back twice, since player and
+server are this machine. So "over" is what its median takes beyond twice that of
+the plain way, and "ratio" the one divided by the other. Half of that way, the
+player's, is plain: what is lost there, no funnel can make up for.`
+
+// columns are the titles of a condition's table.
+var columns = []string{"p50", "p90", "p99", "max", "loss", "resent", "over", "ratio"}
+
+// cells are a way's figures, in the order of columns; "" where there is none.
+func (m *Measured) cells() []string {
+	if m.Summary == nil || m.Summary.Received == 0 {
+		return make([]string, len(columns))
+	}
+	s := m.Summary
+	cells := []string{milli(s.P50), milli(s.P90), milli(s.P99), milli(s.Max), "", "", "", ""}
+	if m.Way.udp() || m.Loss > 0 {
+		cells[4] = percent(m.Loss)
+	}
+	if m.Segments > 0 && m.Way == PlainTCP {
+		cells[5] = percent(float64(m.Resent) / float64(m.Segments))
+	}
+	if m.Ratio > 0 {
+		cells[6], cells[7] = fmt.Sprintf("%+.1f", m.Overhead.Seconds()*1000), fmt.Sprintf("%.2f", m.Ratio)
+	}
+	return cells
+}
+
+func milli(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1000) }
+
+// title is a condition with what its transfer moved.
+func (c *Condition) title() string {
+	if c.Bulk == 0 {
+		return c.Load.title()
+	}
+	return c.Load.title() + ", which gets " + rate(c.Bulk)
+}
+
+// what is measured, in a line.
+func (r *Result) what() string {
+	copies := "auto"
+	if r.Copies > 0 {
+		copies = fmt.Sprint(r.Copies)
+	}
+	return fmt.Sprintf("%s: %g messages a second of %d bytes each way, %s each; lanes %d, copies %s",
+		r.Profile, r.Rate, r.Size, r.Duration, r.Lanes, copies)
+}
+
+// kernel is what the kernel says, in a sentence; "" if it says nothing.
+func (r *Result) kernelSays() string {
+	if r.Kernel == nil {
+		return ""
+	}
+	return fmt.Sprintf("The kernel's TCP measures %s ms to the relay and back, %s ms at least (TCP_INFO).", milli(r.Kernel.SRTT), milli(r.Kernel.MinRTT))
+}
+
+// WriteText writes the result as people read it in a terminal.
+func (r *Result) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "relay %s at %s (%s)\n%s\n", r.Relay, r.Address, r.Server, r.what())
+	if says := r.kernelSays(); says != "" {
+		fmt.Fprintln(&b, says)
+	}
+	for i := range r.Conditions {
+		r.Conditions[i].writeTable(&b, i == 0)
+	}
+	fmt.Fprintf(&b, "\n%s\n", footnote)
+	for _, c := range r.Conditions {
+		if c.Load == Quiet || c.Load == Through {
+			c.writeHistogram(&b)
+		}
+	}
+	if len(r.Notes) > 0 {
+		fmt.Fprintln(&b)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "note: %s\n", note)
+	}
+	b.WriteString("\nVerdict\n")
+	for _, sentence := range r.Verdict {
+		b.WriteString(wrap("- "+sentence.Text, "  "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// row is the layout of a line: a way, then columns.
+func writeRow(b *strings.Builder, name string, cells []string) {
+	line := fmt.Sprintf("  %-24s", name)
+	for _, cell := range cells {
+		line += fmt.Sprintf("%8s", cell)
+	}
+	fmt.Fprintln(b, strings.TrimRight(line, " "))
+}
+
+func (c *Condition) writeTable(b *strings.Builder, explain bool) {
+	title := c.title()
+	if explain {
+		title = "Round trips in ms, " + title
+	} else {
+		title = strings.ToUpper(title[:1]) + title[1:]
+	}
+	fmt.Fprintf(b, "\n%s\n", title)
+	writeRow(b, "", columns)
+	for i := range c.Ways {
+		m := &c.Ways[i]
+		if m.Summary == nil {
+			fmt.Fprintf(b, "  %-24s %s\n", m.Way.title(), m.Problem)
+			continue
+		}
+		writeRow(b, m.Way.title(), m.cells())
+		if m.Problem != "" {
+			fmt.Fprintf(b, "  %-24s %s\n", "", m.Problem)
+		}
+	}
+}
+
+// writeHistogram draws the way that matters most.
+func (c *Condition) writeHistogram(b *strings.Builder) {
+	m := c.first(FunnelUDP, FunnelTCP)
+	if m == nil {
+		return
+	}
+	all := barsOf(m.histogram)
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s, %s: messages by round trip in ms\n", m.Way.title(), c.Load.title())
+	most := largest(all)
+	for _, bar := range all {
+		to := milli(bar.To)
+		if bar.To == 0 {
+			to = "more"
+		}
+		line := fmt.Sprintf("  %7s - %7s %6d %s", milli(bar.From), to, bar.Count, strings.Repeat("█", bar.share(most, barWidth)))
+		fmt.Fprintln(b, strings.TrimRight(line, " "))
+	}
+}
+
+// wrap breaks a text into lines of at most 80 characters, all but the first
+// indented.
+func wrap(text, indent string) string {
+	const most = 80
+	var b strings.Builder
+	length := 0
+	for _, word := range strings.Fields(text) {
+		n := len([]rune(word))
+		switch {
+		case length == 0:
+		case length+1+n > most:
+			b.WriteString("\n" + indent)
+			length = len(indent)
+		default:
+			b.WriteByte(' ')
+			length++
+		}
+		b.WriteString(word)
+		length += n
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// WriteJSON writes the result for scripts.
+func (r *Result) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
