@@ -94,7 +94,7 @@ func Judge(f Findings) Verdict {
 		add(Transfers, "a transfer through the funnel makes UDP through it wait %s longer; turn on --bulk-rate %s", ms(f.PlayUDP), bulkRate(f.Through.Rate))
 	}
 	if f.PlayTCP >= sharedTime {
-		add(Transfers, "TCP through the funnel waits %s longer beside a transfer through it, since both share one connection, and much longer with --bulk-rate: "+
+		add(Transfers, "TCP through the funnel waits %s longer beside a transfer through it, since both share one connection: "+
 			"if you serve a game over TCP, expose downloads with a second funnel-agent of their own, and that one with --bulk-rate %s", ms(f.PlayTCP), bulkRate(f.Through.Rate))
 	}
 	if f.Overhead >= overheadTime && f.OverheadRatio >= overheadRatio {

@@ -71,13 +71,14 @@ func (g *Governor) Run(ctx context.Context) {
 	if err := g.config.Socket.SetCongestion(congestion); err != nil {
 		g.config.Log.Debug("choose congestion control", "error", err)
 	}
-	g.setRoom(roomMost)
 	if g.config.Rate > 0 {
+		g.setRoom(roomFor(float64(g.config.Rate)))
 		if err := g.apply(uint64(g.config.Rate)); err != nil {
 			g.config.Transport.SetRate(uint64(g.config.Rate))
 		}
 		return
 	}
+	g.setRoom(roomMost)
 	interval := idleInterval
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -114,7 +115,7 @@ func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
 	if busy {
 		// What the path delivers now: a transfer may have begun a moment ago.
 		rate = max(rate, float64(info.DeliveryRate))
-		room = int(min(max(rate*roomTime.Seconds(), roomLeast), roomMost))
+		room = roomFor(rate)
 	}
 	g.setRoom(room)
 	rate = g.controller.step(sample{
@@ -135,6 +136,9 @@ func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
 	}
 	return busy || wanted != unlimited
 }
+
+// roomFor is what may wait of a transfer at rate bytes a second.
+func roomFor(rate float64) int { return int(min(max(rate*roomTime.Seconds(), roomLeast), roomMost)) }
 
 // setRoom bounds what waits where it can't be overtaken: conns that share the
 // link with a transfer wait for no more than that.

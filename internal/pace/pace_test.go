@@ -156,6 +156,8 @@ func TestFixedRate(t *testing.T) {
 	New(config).Run(t.Context())
 	require.Equal(t, []uint64{1000}, socket.rates)
 	require.Zero(t, transport.rate)
+	require.Equal(t, roomLeast, transport.room(), "conns beside a slow transfer don't wait for more")
+	require.Equal(t, roomLeast, socket.lowat)
 	socket.fixed = true
 	New(config).Run(t.Context())
 	require.EqualValues(t, 1000, transport.rate)
