@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"funnel/internal/lane"
@@ -43,9 +42,9 @@ func (f *keepaliveFlags) check() error {
 
 // tuningFlags are how datagrams and transfers share the line.
 type tuningFlags struct {
-	Lanes    int           `name:"lanes" default:"${lanes}" placeholder:"${lanes}" group:"UDP" help:"SSH connections that carry UDP, apart from the one that carries TCP (default ${lanes})."`
-	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
-	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
+	Lanes    int            `name:"lanes" default:"${lanes}" placeholder:"${lanes}" group:"UDP" help:"SSH connections that carry UDP, apart from the one that carries TCP (default ${lanes})."`
+	Copies   lane.CopyCount `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
+	MaxDelay time.Duration  `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
 
 	BulkRate pace.Rate `name:"bulk-rate" placeholder:"RATE" group:"TCP" help:"Send no more than this to the relay for TCP servers, in bits per second as in 16M. Default: no bound, but transfers make room for UDP when it would have to wait."`
 }
@@ -64,21 +63,4 @@ func (f *tuningFlags) check() error {
 type logFlags struct {
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" placeholder:"info" group:"Logging" help:"Log to stderr from this level on: debug, info, warn or error."`
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" placeholder:"text" group:"Logging" help:"Log as text or json."`
-}
-
-// copies is a number of lanes, 0 for auto.
-type copies int
-
-// UnmarshalText is how kong reads the flag.
-func (c *copies) UnmarshalText(text []byte) error {
-	if string(text) == "auto" {
-		*c = 0
-		return nil
-	}
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 || n > lane.MaxCopies {
-		return fmt.Errorf("%q is not auto or a number from 1 to %d", text, lane.MaxCopies)
-	}
-	*c = copies(n)
-	return nil
 }

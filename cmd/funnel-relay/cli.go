@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -65,10 +64,10 @@ type serveCommand struct {
 	KeepaliveInterval time.Duration `name:"keepalive-interval" default:"10s" placeholder:"10s" group:"Staying up" help:"Ask a silent client for a sign of life this often (default 10s)."`
 	KeepaliveCount    int           `name:"keepalive-count" default:"3" placeholder:"3" group:"Staying up" help:"Drop a client, and free its ports, after this many questions without an answer (default 3)."`
 
-	UDPIdle  time.Duration `name:"udp-idle" default:"3m" placeholder:"3m" group:"UDP" help:"Forget a UDP flow after this long without a datagram either way (default 3m)."`
-	MaxFlows int           `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows of an agent; beyond, the longest idle goes first (default ${maxFlows})."`
-	MaxDelay time.Duration `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
-	Copies   copies        `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
+	UDPIdle  time.Duration  `name:"udp-idle" default:"3m" placeholder:"3m" group:"UDP" help:"Forget a UDP flow after this long without a datagram either way (default 3m)."`
+	MaxFlows int            `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows of an agent; beyond, the longest idle goes first (default ${maxFlows})."`
+	MaxDelay time.Duration  `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
+	Copies   lane.CopyCount `name:"copies" default:"auto" placeholder:"auto" group:"UDP" help:"Lanes each datagram is sent on: a number, or auto for one while the line is clean and more while it loses (default auto)."`
 
 	limitFlags
 
@@ -102,23 +101,6 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--max-flows %d: must be 1 or more, for example 20000", c.MaxFlows)
 	}
 	return c.limitFlags.check()
-}
-
-// copies is a number of lanes, 0 for auto.
-type copies int
-
-// UnmarshalText is how kong reads the flag.
-func (c *copies) UnmarshalText(text []byte) error {
-	if string(text) == "auto" {
-		*c = 0
-		return nil
-	}
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 || n > lane.MaxCopies {
-		return fmt.Errorf("%q is not auto or a number from 1 to %d", text, lane.MaxCopies)
-	}
-	*c = copies(n)
-	return nil
 }
 
 // authorizeCommand is the flags of authorize.

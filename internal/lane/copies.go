@@ -9,8 +9,8 @@ import (
 // copies decides on how many lanes each datagram goes. On clean lanes one is
 // enough. Once a lane loses something three are sent for a while, as losses come
 // in company, or two as soon as it is known that so little is lost that two are
-// hardly ever lost together. The second and third may take a share of the bandwidth only: a slow
-// uplink isn't to be harmed by its own cure.
+// hardly ever lost together. The second and third may take a share of the
+// bandwidth only: a slow uplink isn't to be harmed by its own cure.
 type copies struct {
 	fixed int // asked for by the user, 0 for none
 

@@ -4,7 +4,7 @@
 // and whatever shares that link waits in the queue: a tenth of a second on many
 // home lines. Datagrams have SSH connections of their own, but the link is the
 // same. So the connection that carries TCP forwards uses a congestion control
-// that aims at an empty queue where the kernel lets it ([Prepare]), and while
+// that aims at an empty queue where the kernel lets it, and while
 // datagrams flow a [Governor] watches how long its segments wait, and has the
 // kernel send more slowly when that is too long.
 package pace

@@ -13,8 +13,8 @@ const (
 	// roomTime is for how long what a transfer may have waiting lasts, in the
 	// program and again in the kernel: at 20 Mbit/s a conn beside it waits for
 	// 25 KiB each, instead of megabytes. roomLeast holds one packet of SSH, and
-	// roomMost is what fast lines need to stay busy: half of it took a tenth of
-	// the throughput on loopback.
+	// roomMost is as much as a tcpio.Conn gathers: on lines so fast that this
+	// is less than roomTime, nobody waits for it.
 	roomTime  = 10 * time.Millisecond
 	roomLeast = 36 << 10
 	roomMost  = 256 << 10

@@ -91,9 +91,14 @@ func (l *link) govern(ctx context.Context) {
 	l.tasks.Go(func() { governor.Run(ctx) })
 }
 
-// refuse says no to a tcpip-forward, and why to those who understand.
+// refuse says no to a tcpip-forward.
 func (l *link) refuse(request *ssh.Request, reason string, final bool) {
 	l.logRefused("binding refused", "network", "tcp", "cause", reason)
+	l.sayNo(request, reason, final)
+}
+
+// sayNo says no to a request, and why to those who understand.
+func (l *link) sayNo(request *ssh.Request, reason string, final bool) {
 	var payload []byte
 	if sshwire.IsAgent(l.conn.ClientVersion()) {
 		payload = sshwire.Refusal{Final: final, Reason: reason}.Append(nil)

@@ -102,11 +102,7 @@ func oneLine(err error) string {
 
 func (l *link) refuseTest(request *ssh.Request, reason string, final bool) {
 	l.logRefused("test ports refused", "cause", reason)
-	var payload []byte
-	if sshwire.IsAgent(l.conn.ClientVersion()) {
-		payload = sshwire.Refusal{Final: final, Reason: reason}.Append(nil)
-	}
-	reply(request, false, payload)
+	l.sayNo(request, reason, final)
 }
 
 // bindTest binds a port as a forward with port 0 is bound, within the same

@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -27,10 +29,7 @@ func (r *Relay) renew(now time.Time) {
 	version := r.config.Keys.Version()
 	networks := r.config.Networks.Refresh()
 	r.mu.Lock()
-	links := make([]*link, 0, len(r.links))
-	for l := range r.links {
-		links = append(links, l)
-	}
+	links := slices.Collect(maps.Keys(r.links))
 	r.mu.Unlock()
 	for _, l := range links {
 		l.renew(version, now, networks)

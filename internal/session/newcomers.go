@@ -1,7 +1,9 @@
 package session
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"funnel/internal/access"
@@ -57,13 +59,7 @@ func (s *Session) spoke(e *flow.Entry[*conversation], now time.Duration) {
 // key is gone end, and so do ports that are no longer permitted. networks says
 // that other clients may be welcome now.
 func (r *Registry) Review(version uint64, now time.Time, networks bool) {
-	r.mu.Lock()
-	sessions := make([]*Session, 0, len(r.sessions))
-	for _, s := range r.sessions {
-		sessions = append(sessions, s)
-	}
-	r.mu.Unlock()
-	for _, s := range sessions {
+	for _, s := range r.all() {
 		s.review(version, now, networks)
 	}
 }
@@ -94,10 +90,7 @@ func (s *Session) review(version uint64, now time.Time, networks bool) {
 // closeForbidden closes the bindings that are no longer permitted.
 func (s *Session) closeForbidden(lease *access.Lease) {
 	s.mu.Lock()
-	bindings := make([]*binding, 0, len(s.bindings))
-	for _, b := range s.bindings {
-		bindings = append(bindings, b)
-	}
+	bindings := slices.Collect(maps.Values(s.bindings))
 	s.mu.Unlock()
 	for _, b := range bindings {
 		if err := lease.MayBind("udp", b.host, b.port); err != nil {

@@ -6,6 +6,8 @@ package session
 import (
 	"crypto/rand"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,18 +132,21 @@ func (r *Registry) abandoned(s *Session, port uint16) *Session {
 	return nil
 }
 
+// all is the sessions there are now.
+func (r *Registry) all() []*Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.sessions))
+}
+
 // Close ends all sessions and returns when their sockets are closed. The lanes
 // themselves end with the SSH connections that carry them.
 func (r *Registry) Close() {
 	r.mu.Lock()
 	r.closed = true
-	sessions := make([]*Session, 0, len(r.sessions))
-	for _, s := range r.sessions {
-		sessions = append(sessions, s)
-	}
 	r.mu.Unlock()
 	var ending sync.WaitGroup // together: an agent that doesn't read takes its time
-	for _, s := range sessions {
+	for _, s := range r.all() {
 		ending.Go(func() { s.close("the relay is shutting down") })
 	}
 	ending.Wait()

@@ -3,6 +3,8 @@ package session
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,10 +165,7 @@ func (s *Session) endLocked(code proto.Code, why string) {
 	s.closed = true
 	s.sweep.Stop()
 	s.grace.Stop()
-	bindings := make([]*binding, 0, len(s.bindings))
-	for _, b := range s.bindings {
-		bindings = append(bindings, b)
-	}
+	bindings := slices.Collect(maps.Values(s.bindings))
 	lanes := s.slots
 	s.flows.All(func(e *flow.Entry[*conversation]) {
 		s.flows.Remove(e)
