@@ -100,10 +100,11 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 	}
 }
 
-// requireAbout wants a round trip within a few milliseconds of what is emulated.
+// requireAbout wants a round trip that is what is emulated, give or take the
+// emulator's own precision, and some milliseconds more on a busy machine.
 func requireAbout(t *testing.T, want, got time.Duration) {
 	t.Helper()
-	require.GreaterOrEqual(t, got, want)
+	require.Greater(t, got, want-500*time.Microsecond)
 	require.Less(t, got, want+8*time.Millisecond)
 }
 
