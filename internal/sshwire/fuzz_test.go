@@ -69,6 +69,21 @@ func FuzzTestPorts(f *testing.F) {
 		TestPorts{0, 0, 1, token, ""}, TestPorts{1, 1, 1, token[1:], ""})
 }
 
+func FuzzResumable(f *testing.F) {
+	fuzz(f, ParseResumable, func(m Resumable) bool {
+		return m.Port > 0 && m.Port <= 65535 && m.OriginPort <= 65535 && m.Received <= 1<<63 && (m.Resumed || m.Received == 0)
+	}, Resumable{"", 80, "192.0.2.1", 4711, 1, 0, false}, Resumable{"::", 1, "2001:db8::1", 65536, 1 << 63, 1 << 63, true},
+		Resumable{"", 1, "", 1, 0, 1, false}, oddlyResumable{"", 1, "", 1, 1, 1, 2})
+}
+
+func FuzzAck(f *testing.F) {
+	fuzz(f, ParseAck, func(m Ack) bool { return m.Position <= 1<<63 }, Ack{0}, Ack{1 << 63}, Ack{1<<63 + 1})
+}
+
+func FuzzEnd(f *testing.F) {
+	fuzz(f, ParseEnd, func(m End) bool { return m.Total < 1<<63 }, End{0}, End{1<<63 - 1}, End{1 << 63})
+}
+
 func FuzzRefusal(f *testing.F) {
 	seeds := []Refusal{{true, "no"}, {false, "port 1 of the relay is in use"}, {}}
 	for _, seed := range seeds {

@@ -34,6 +34,14 @@ func TestMessagesOnTheWire(t *testing.T) {
 		"test ports": {"00009c40 00000000 00000078 00000010 30313233343536373839616263646566 00000002 6e6f",
 			TestPorts{40000, 0, 120, "0123456789abcdef", "no"},
 			func(b []byte) (any, error) { return ParseTestPorts(b) }},
+		"resumable, new": {"00000000 00000050 00000003 3a3a31 0000d431 0000000000000007 0000000000000000 00",
+			Resumable{"", 80, "::1", 54321, 7, 0, false},
+			func(b []byte) (any, error) { return ParseResumable(b) }},
+		"resumable, resumed": {"00000001 2a 00001f90 00000003 3a3a31 0000d431 0000000000000007 0000000100000001 01",
+			Resumable{"*", 8080, "::1", 54321, 7, 1<<32 + 1, true},
+			func(b []byte) (any, error) { return ParseResumable(b) }},
+		"ack": {"8000000000000000", Ack{1 << 63}, func(b []byte) (any, error) { return ParseAck(b) }},
+		"end": {"0000000000010000", End{65536}, func(b []byte) (any, error) { return ParseEnd(b) }},
 		"subsystem": {"00000004 73667470", Subsystem{"sftp"},
 			func(b []byte) (any, error) { return ParseSubsystem(b) }},
 	} {
@@ -75,6 +83,15 @@ func TestParseRefuses(t *testing.T) {
 		"direct, port 0":          {Direct{"a", 0, "", 1}, directError},
 		"direct, control":         {Direct{"a\x1b[2J", 1, "", 1}, directError},
 		"subsystem, long":         {Subsystem{long}, subsystemError},
+		"resumable, port 0":       {Resumable{"", 0, "", 1, 1, 0, false}, resumableError},
+		"resumable, origin port":  {Resumable{"", 1, "", 65536, 1, 0, false}, resumableError},
+		"resumable, long address": {Resumable{long, 1, "", 1, 1, 0, false}, resumableError},
+		"resumable, new yet old":  {Resumable{"", 1, "", 1, 1, 1, false}, resumableError},
+		"resumable, position":     {Resumable{"", 1, "", 1, 1, 1<<63 + 1, true}, resumableError},
+		"resumable, boolean":      {oddlyResumable{"", 1, "", 1, 1, 0, 2}, resumableError},
+		"ack, position":           {Ack{1<<63 + 1}, ackError},
+		"end, total":              {End{1 << 63}, endError},
+		"reset, payload":          {End{0}, ParseReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, test.parse(ssh.Marshal(test.message)), ErrMalformed)
@@ -87,6 +104,30 @@ func replyError(b []byte) error     { _, err := ParseForwardReply(b); return err
 func forwardedError(b []byte) error { _, err := ParseForwarded(b); return err }
 func directError(b []byte) error    { _, err := ParseDirect(b); return err }
 func subsystemError(b []byte) error { _, err := ParseSubsystem(b); return err }
+
+func resumableError(b []byte) error { _, err := ParseResumable(b); return err }
+func ackError(b []byte) error       { _, err := ParseAck(b); return err }
+func endError(b []byte) error       { _, err := ParseEnd(b); return err }
+
+// oddlyResumable is a Resumable whose boolean may be anything.
+type oddlyResumable struct {
+	Address       string
+	Port          uint32
+	OriginAddress string
+	OriginPort    uint32
+	Conn          uint64
+	Received      uint64
+	Resumed       byte
+}
+
+func TestResetHasNoPayload(t *testing.T) {
+	require.NoError(t, ParseReset(nil))
+	require.NoError(t, ParseReset([]byte{}))
+}
+
+func TestResumableIsForwarded(t *testing.T) {
+	require.Equal(t, Forwarded{"*", 80, "::1", 4711}, Resumable{"*", 80, "::1", 4711, 1, 2, true}.Forwarded())
+}
 
 func TestRefusal(t *testing.T) {
 	for _, r := range []Refusal{
