@@ -1,0 +1,151 @@
+package resume
+
+import (
+	"fmt"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/sshwire"
+)
+
+// attachment is the use of one channel.
+type attachment struct {
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+	released chan struct{} // closed when requests ended
+
+	// Guarded by Conn.mu. A goroutine that is stuck in an old channel knows it by
+	// Conn.at, which is another attachment then.
+	known   bool   // where the other end is; until then nothing is sent
+	sent    uint64 // position up to which a Write has begun
+	writing bool   // somebody is writing
+	owes    bool   // an ack, whether there is something new or not
+	acking  bool   // somebody is sending an ack
+	told    uint64 // position that an ack was begun with
+	heard   uint64 // position that was told for sure, unless the channel is lost
+}
+
+// attach makes the channel the present one, if the conn is still there and admit,
+// which is called with mu held, lets it.
+func (c *Conn) attach(channel ssh.Channel, requests <-chan *ssh.Request, admit func(*attachment) bool) <-chan struct{} {
+	a := &attachment{channel: channel, requests: requests, released: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == over:
+		// Run may have returned: these two end with the channel.
+		go c.drain(a)
+		go closeChannel(channel, c.err != nil)
+		return a.released
+	case c.state == telling:
+		c.tasks.Go(func() { c.drain(a) })
+		c.tasks.Go(func() { closeChannel(channel, true) })
+		c.finish()
+		return a.released
+	case c.orphaned || !admit(a):
+		c.tasks.Go(func() { c.drain(a) })
+		c.tasks.Go(func() { closeChannel(channel, false) })
+		return a.released
+	}
+	c.channels++
+	c.away.stop()
+	a.told = c.in.position()
+	a.heard = a.told
+	c.at = a
+	c.tasks.Go(func() { c.drain(a) })
+	c.attached.Signal()
+	if a.known {
+		c.know(a, a.sent)
+	}
+	return a.released
+}
+
+// know begins to send from where the other end is.
+func (c *Conn) know(a *attachment, position uint64) {
+	if position < c.out.acked || position > c.out.highest {
+		c.reset(fmt.Errorf("%w: an ack of %d, between %d and %d", ErrProtocol, position, c.out.acked, c.out.highest), true)
+		return
+	}
+	a.known, a.sent = true, position
+	c.out.release(position)
+	c.out.kept.rewind()
+	c.room.Signal()
+	if a.sent < c.out.position() {
+		// Not by who called, who has to go on reading requests, and not by who
+		// reads local, who may be waiting for it.
+		c.tasks.Go(func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.flush()
+		})
+	}
+	c.settle()
+}
+
+// lose ends the use of a channel, if it is the present one.
+func (c *Conn) lose(a *attachment) {
+	if c.at != a {
+		return
+	}
+	c.at = nil
+	c.in.forget()
+	c.tasks.Go(func() { closeChannel(a.channel, false) })
+	c.away.start(c.options.Patience)
+}
+
+// drain takes the requests of a channel for as long as there are any: were they
+// left alone, x/crypto/ssh would stop to read the whole connection. It therefore
+// never waits for anything else.
+func (c *Conn) drain(a *attachment) {
+	defer close(a.released)
+	for request := range a.requests {
+		known := c.handle(a, request)
+		if request.WantReply {
+			_ = request.Reply(known, nil) // fails only if the channel is gone
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lose(a)
+}
+
+// handle says whether it knows what the request is.
+func (c *Conn) handle(a *attachment, request *ssh.Request) (known bool) {
+	var err error
+	switch request.Type {
+	case sshwire.RequestAck:
+		var ack sshwire.Ack
+		if ack, err = sshwire.ParseAck(request.Payload); err == nil {
+			c.acked(a, ack.Position)
+		}
+	case sshwire.RequestEnd:
+		var end sshwire.End
+		if end, err = sshwire.ParseEnd(request.Payload); err == nil {
+			c.ended(a, end.Total)
+		}
+	case sshwire.RequestReset:
+		if err = sshwire.ParseReset(request.Payload); err == nil {
+			err = ErrReset
+		}
+	default:
+		return false
+	}
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.at == a && err == ErrReset {
+			c.reset(err, false)
+		} else if c.at == a {
+			c.reset(fmt.Errorf("%w: %w", ErrProtocol, err), true)
+		}
+	}
+	return true
+}
+
+// closeChannel may block for as long as the connection below is stuck.
+func closeChannel(channel ssh.Channel, reset bool) {
+	if reset {
+		_, _ = channel.SendRequest(sshwire.RequestReset, false, nil) // fails only if the channel is gone
+	}
+	_ = channel.Close() // likewise
+}
