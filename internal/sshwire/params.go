@@ -1,5 +1,7 @@
 package sshwire
 
+import "time"
+
 const (
 	// maxPort is the highest port of TCP, where the messages have room for 32
 	// bits.
@@ -29,6 +31,26 @@ const (
 	// slow line may not have delivered our question yet. 64 KiB take less than
 	// the default of 15 s even at 50 kbit/s.
 	backlogLimit = 64 << 10
+
+	// quietInUse is how long a link in use is silent before its peer is asked, and
+	// answerLeast how long, with answerRTTs round trips but answerMost at most, an
+	// answer may take before there is doubt: together about a second. A lost
+	// segment is sent again after 200 ms and a round trip, so that a single loss
+	// raises no doubt.
+	quietInUse  = 400 * time.Millisecond
+	answerLeast = 400 * time.Millisecond
+	answerRTTs  = 4
+	answerMost  = 3 * time.Second
+
+	// lookInUse and lookIdle are how often a Vigil looks at what has moved.
+	lookInUse = 100 * time.Millisecond
+	lookIdle  = 500 * time.Millisecond
+
+	// usedFor is how long after the last time a link counts as in use, and
+	// idleBytes what may move between two looks without any use: a question and
+	// its answer.
+	usedFor   = 2 * time.Second
+	idleBytes = 300
 
 	// collectorPercent is how much may be allocated between two runs of the
 	// garbage collector, in percent of what is alive, and at least as many

@@ -40,6 +40,8 @@ type Conn struct {
 	closed    bool
 	lastWrite time.Duration // when the latest write ended, since start
 
+	received, written atomic.Uint64 // bytes
+
 	closeInner func() error // closes inner once
 	closing    chan struct{}
 	limiter    atomic.Pointer[rate.Limiter] // nil means no limit
@@ -71,12 +73,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	defer c.readMu.Unlock()
 	if len(c.unread) == 0 {
 		if len(p) >= c.limits.read || len(p) == 0 {
-			return c.inner.Read(p)
+			n, err := c.inner.Read(p)
+			c.received.Add(uint64(n)) // #nosec G115 -- not negative
+			return n, err
 		}
 		if c.buffer == nil {
 			c.buffer = make([]byte, c.limits.read)
 		}
 		n, err := c.inner.Read(c.buffer)
+		c.received.Add(uint64(n)) // #nosec G115 -- not negative
 		if n == 0 {
 			return 0, err
 		}
@@ -91,6 +96,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Write writes p, or leaves it with the goroutine of the Conn. It waits while more
 // is gathered than 256 KiB, or SetGather says.
 func (c *Conn) Write(p []byte) (int, error) {
+	c.written.Add(uint64(len(p)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.err == nil && c.writing && len(c.gathered) > 0 && len(c.gathered)+len(p) > c.limits.gather {
@@ -115,6 +121,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 	c.lastWrite = time.Since(c.start)
 	return len(p), nil
 }
+
+// Moved is how many bytes have come from the peer, and how many were given to
+// Write, since the beginning.
+func (c *Conn) Moved() (received, written uint64) { return c.received.Load(), c.written.Load() }
 
 // gather keeps p to be written later.
 func (c *Conn) gather(p []byte) {

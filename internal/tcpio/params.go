@@ -29,6 +29,11 @@ const (
 	// for a writer that lost its processor, short for the rare whole packet.
 	holdTime = time.Millisecond
 
+	// maxRTO is how long the kernel waits at most before it sends lost data
+	// again: the least that it takes. By default a line that was cut for 10 s is
+	// not tried again for up to 6 s after it is back.
+	maxRTO = time.Second
+
 	// closeGrace bounds how long Close waits for gathered bytes to be taken by
 	// the kernel. It does so at once unless the peer has stopped reading.
 	closeGrace = 100 * time.Millisecond

@@ -172,6 +172,14 @@ func (s *Socket) SetMinRTO(d time.Duration) error {
 	})
 }
 
+// SetMaxRTO bounds the time between two tries of the kernel to get lost data
+// through (TCP_RTO_MAX_MS, since Linux 6.15; 2 minutes by default, 1 s at least).
+func (s *Socket) SetMaxRTO(d time.Duration) error {
+	return s.set("TCP_RTO_MAX_MS", func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(d.Milliseconds()))
+	})
+}
+
 // SetUserTimeout makes the kernel give the connection up when written data stays
 // unacknowledged for d, rounded up to milliseconds (TCP_USER_TIMEOUT). Zero means
 // the system's default.

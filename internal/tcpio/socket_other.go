@@ -36,6 +36,9 @@ func (s *Socket) SetPacingRate(bytesPerSecond uint64) error {
 // SetMinRTO lowers the least retransmission timeout.
 func (s *Socket) SetMinRTO(d time.Duration) error { return unsupported("TCP_RTO_MIN_US") }
 
+// SetMaxRTO bounds the retransmission timeout.
+func (s *Socket) SetMaxRTO(d time.Duration) error { return unsupported("TCP_RTO_MAX_MS") }
+
 // SetUserTimeout bounds how long written data may stay unacknowledged.
 func (s *Socket) SetUserTimeout(d time.Duration) error { return unsupported("TCP_USER_TIMEOUT") }
 

@@ -7,7 +7,9 @@ import (
 
 // Tune prepares c for low latency: small writes go out at once (TCP_NODELAY), and
 // the kernel's keepalive probes are off, because SSH has its own, which also
-// notices a peer that is alive but stuck. It looks through wrappers that have a
+// notices a peer that is alive but stuck. Where the kernel can, it tries to get
+// lost data through every second, so that a line that comes back is used at once.
+// It looks through wrappers that have a
 // method NetConn() net.Conn, and does nothing to a c that is not TCP.
 func Tune(c net.Conn) error {
 	connection, ok := innermost(c).(interface {
@@ -23,6 +25,7 @@ func Tune(c net.Conn) error {
 	if err := connection.SetKeepAlive(false); err != nil {
 		return fmt.Errorf("turn off TCP keepalive: %w", err)
 	}
+	_ = NewSocket(c).SetMaxRTO(maxRTO) // kernels before 6.15 can't
 	return nil
 }
 

@@ -1,0 +1,28 @@
+package keep
+
+import "time"
+
+// Tunables of this package, each with its reason.
+const (
+	// nearFirst and nearMost bound the wait while the other end isn't reached,
+	// for nearFor: a relay that starts again, or a line that is back, is noticed
+	// within a second, and a try costs one small packet.
+	nearFirst = 250 * time.Millisecond
+	nearMost  = time.Second
+	nearFor   = 2 * time.Minute
+
+	// farFirst and farMost bound it after that.
+	farFirst = time.Second
+	farMost  = 5 * time.Second
+
+	// stable is how long a line must have lived for the next dial to begin at
+	// once: a line that is cut every few seconds is worth every try, and one that
+	// the other end drops at once isn't asked for more often than this for long.
+	stable = 5 * time.Second
+
+	// hedgeAfter is how long a dial may take before another one begins beside
+	// it: more than a login over any usual path, which takes seven round trips.
+	// maxHedge is how many there may be.
+	hedgeAfter = 2500 * time.Millisecond
+	maxHedge   = 3
+)

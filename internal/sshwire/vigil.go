@@ -1,0 +1,193 @@
+package sshwire
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/tcpio"
+)
+
+// Vigil watches whether a link's peer, and the path to it, are alive. Anything
+// that comes from there is a sign of life. Silence brings a question, and a
+// question that stays without an answer brings doubt: about a second after a path
+// in use has died. Doubt ends with the next sign of life. Silence that lasts is
+// the link's end.
+type Vigil struct {
+	// Static after NewVigil.
+	transport *tcpio.Conn
+	conn      ssh.Conn
+	quiet     time.Duration // of an idle link before a question
+	patience  time.Duration // of silence before the end
+	socket    *tcpio.Socket
+	prompted  chan struct{} // 1 slot
+
+	mu      sync.Mutex
+	doubt   bool          // guarded by mu, as all below
+	changed chan struct{} // closed, and made anew, when doubt changes
+	rtt     time.Duration
+}
+
+// NewVigil makes the Vigil of conn, which runs over transport. Quiet is how long
+// an idle link is silent before the peer is asked for a sign of life; one in use
+// is asked sooner. After patience without any it is given up. Where one of them
+// isn't positive there are no questions.
+func NewVigil(transport *tcpio.Conn, conn ssh.Conn, quiet, patience time.Duration) *Vigil {
+	return &Vigil{
+		transport: transport, conn: conn, socket: tcpio.NewSocket(transport),
+		quiet: quiet, patience: patience,
+		prompted: make(chan struct{}, 1), changed: make(chan struct{}),
+	}
+}
+
+// Doubt says whether the path may be dead. Changed is closed when that changes.
+func (v *Vigil) Doubt() (doubt bool, changed <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.doubt, v.changed
+}
+
+// Ask has the peer be asked for a sign of life now: there is a reason for doubt.
+func (v *Vigil) Ask() {
+	select {
+	case v.prompted <- struct{}{}:
+	default:
+	}
+}
+
+// RTT is the time that the peer took to answer the last question; 0 if it was
+// never asked. On an idle link it is the path's round trip and a little more.
+func (v *Vigil) RTT() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.rtt
+}
+
+func (v *Vigil) setDoubt(doubt bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.doubt != doubt {
+		v.doubt = doubt
+		close(v.changed)
+		v.changed = make(chan struct{})
+	}
+}
+
+// watch is what a Vigil knows while it runs.
+type watch struct {
+	*Vigil
+	traffic           *traffic
+	received, written uint64
+	acked             uint64
+	heard             time.Time // the last sign of life of the path
+	proven            time.Time // the last one of the peer itself
+	used              time.Time // the link was last in use
+	asked             time.Time // the question under way, if it is
+	asking            bool
+}
+
+// Run watches until ctx or the link ends, or the peer is given up, for which it
+// calls onDead once, with an error that is ErrSilent; onDead must close the link.
+// When ctx ends, Run waits for the answer to the question under way, so that the
+// owner must close the link then, too.
+func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
+	if v.quiet <= 0 || v.patience <= 0 {
+		return
+	}
+	now := time.Now()
+	w := &watch{Vigil: v, traffic: newTraffic(v.transport), heard: now, proven: now}
+	answered := make(chan error, 1)
+	defer func() {
+		if w.asking {
+			<-answered
+		}
+	}()
+	timer := time.NewTimer(w.next(now))
+	defer timer.Stop()
+	for {
+		prompted := false
+		select {
+		case <-ctx.Done():
+			return
+		case err := <-answered:
+			if err != nil {
+				return // the link is closed
+			}
+			w.answer(time.Now())
+			continue
+		case <-v.prompted:
+			prompted = true
+		case <-timer.C:
+		}
+		now := time.Now()
+		w.look(now)
+		if !w.asking && (prompted || now.Sub(w.heard) >= w.quietNow(now)) {
+			w.asking, w.asked = true, now
+			go func() { answered <- ask(v.conn) }()
+		}
+		if now.Sub(w.proven) >= v.patience {
+			onDead(fmt.Errorf("%w for %s", ErrSilent, v.patience))
+			return
+		}
+		v.setDoubt(w.asking && w.heard.Before(w.asked) && now.Sub(w.asked) >= w.answerTime())
+		timer.Reset(w.next(now))
+	}
+}
+
+// answer notes that the question was answered.
+func (w *watch) answer(now time.Time) {
+	w.mu.Lock()
+	w.rtt = now.Sub(w.asked)
+	w.mu.Unlock()
+	w.asking = false
+	w.heard, w.proven = now, now
+	w.setDoubt(false)
+}
+
+// look takes in what has moved over the link since the last look.
+func (w *watch) look(now time.Time) {
+	received, written := w.transport.Moved()
+	moved := received - w.received + written - w.written
+	info, known := w.socket.Info()
+	if received != w.received || known && info.BytesAcked != w.acked {
+		w.heard = now
+	}
+	if w.traffic.moved() || received != w.received {
+		w.proven = now
+	}
+	if moved > idleBytes {
+		w.used = now
+	}
+	w.received, w.written, w.acked = received, written, info.BytesAcked
+}
+
+// inUse says whether somebody would notice at once if the path died.
+func (w *watch) inUse(now time.Time) bool { return now.Sub(w.used) < usedFor }
+
+// quietNow is how long the path may be silent before the peer is asked.
+func (w *watch) quietNow(now time.Time) time.Duration {
+	if w.inUse(now) {
+		return min(w.quiet, quietInUse)
+	}
+	return w.quiet
+}
+
+// answerTime is how long an answer may take before there is doubt.
+func (w *watch) answerTime() time.Duration {
+	rtt := w.RTT()
+	if info, ok := w.socket.Info(); ok {
+		rtt = max(rtt, info.SRTT)
+	}
+	return answerLeast + min(answerRTTs*rtt, answerMost)
+}
+
+// next is when to look again.
+func (w *watch) next(now time.Time) time.Duration {
+	if w.asking || w.inUse(now) {
+		return lookInUse
+	}
+	return min(lookIdle, w.quiet)
+}
