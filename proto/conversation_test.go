@@ -114,7 +114,7 @@ func conversation(t *testing.T) (fromAgent, fromRelay []byte) {
 func TestConversationEncodes(t *testing.T) {
 	fromAgent, fromRelay := conversation(t)
 	m, r := fromAgentMessages, fromAgentRecords
-	require.Equal(t, fromAgent, appendFrames(Hello{Version: 1, Lowest: 1, Name: "home"}.Append(nil), []frame{
+	require.Equal(t, fromAgent, appendFrames(helloVectors["hello"].Append(nil), []frame{
 		{frameSYN, exampleControl, ""},
 		dataFrame(exampleControl, []byte{byte(KindControl)}),
 		{frameSYN, exampleRecords, ""},

@@ -20,6 +20,7 @@ const (
 	CodeMalformed      Code = 6 // the message couldn't be understood
 	CodeFailed         Code = 7 // the relay's system refused it; the text says what
 	CodeClosing        Code = 8 // the peer is going away on purpose
+	CodeOutlived       Code = 9 // the same agent, started again later, has the port; asking again won't help
 )
 
 var codeNames = map[Code]string{
@@ -32,6 +33,7 @@ var codeNames = map[Code]string{
 	CodeMalformed:      "malformed message",
 	CodeFailed:         "failed",
 	CodeClosing:        "closing",
+	CodeOutlived:       "outlived",
 }
 
 // String is a short English name for c.

@@ -25,7 +25,19 @@ type Hello struct {
 	Features Features
 	Session  Token  // the session to join; zero for a new one
 	Name     string // for the relay's log, at most MaxName bytes
+
+	// Lane numbers the agent's lanes from 1: a new one with the number of one that
+	// is there replaces it. Zero, of an agent that doesn't number them, doesn't.
+	Lane uint8
+	// Agent is the same whenever the agent runs, and Generation higher each time
+	// it is started: it takes ports from its sessions with lower ones. Zero is
+	// nobody.
+	Agent      [AgentSize]byte
+	Generation uint64
 }
+
+// AgentSize is the length in bytes of what tells agents apart.
+const AgentSize = 16
 
 // Append appends h in wire form.
 func (h Hello) Append(b []byte) []byte {
@@ -34,6 +46,9 @@ func (h Hello) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Features))
 	b = append(b, h.Session[:]...)
 	b = appendShort(b, h.Name, MaxName)
+	b = append(b, h.Lane)
+	b = append(b, h.Agent[:]...)
+	b = binary.BigEndian.AppendUint64(b, h.Generation)
 	return closePreamble(b, body)
 }
 
@@ -49,6 +64,9 @@ func ReadHello(r io.Reader) (Hello, error) {
 	h := Hello{Version: version, Lowest: c.uint16(), Features: Features(c.uint64())}
 	copy(h.Session[:], c.take(len(h.Session)))
 	h.Name = c.short(MaxName)
+	h.Lane = c.uint8()
+	copy(h.Agent[:], c.take(len(h.Agent)))
+	h.Generation = c.uint64()
 	if c.bad {
 		return Hello{}, fmt.Errorf("read hello: %w", malformed("a field is missing or too long"))
 	}

@@ -15,9 +15,12 @@ import (
 // exampleToken is the token of SPEC.md's examples.
 var exampleToken = Token{0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf}
 
+// exampleAgent is the agent of the examples.
+var exampleAgent = [AgentSize]byte{0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf}
+
 var helloVectors = map[string]Hello{
-	"hello":      {Version: 1, Lowest: 1, Name: "home"},
-	"hello-join": {Version: 1, Lowest: 1, Session: exampleToken, Name: "home"},
+	"hello":      {Version: 1, Lowest: 1, Name: "home", Lane: 1, Agent: exampleAgent, Generation: 3},
+	"hello-join": {Version: 1, Lowest: 1, Session: exampleToken, Name: "home", Lane: 2, Agent: exampleAgent, Generation: 3},
 }
 
 var welcomeVectors = map[string]Welcome{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"funnel/internal/agent"
 	"funnel/internal/forward"
 )
 
@@ -31,6 +32,8 @@ type connectCommand struct {
 	identityFlags
 	keepaliveFlags
 	ExitOnForwardFailure bool `name:"exit-on-forward-failure" group:"Staying up" help:"Exit as soon as the relay refuses one SPEC, instead of going on with the others."`
+
+	TCPResume time.Duration `name:"tcp-resume" default:"1m" placeholder:"1m" group:"Staying up" help:"Keep forwarded TCP connections for this long while there is no link to a funnel-relay, and go on where they were; 0 ends them with the link (default 1m)."`
 
 	UDPIdle  time.Duration `name:"udp-idle" default:"3m" placeholder:"3m" group:"UDP" help:"Forget a UDP flow after this long without a datagram either way (default 3m)."`
 	MaxFlows int           `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows; beyond, the longest idle goes first (default ${maxFlows})."`
@@ -63,6 +66,8 @@ func (c *connectCommand) check() error {
 		return err
 	}
 	switch {
+	case c.TCPResume < 0 || c.TCPResume > agent.MaxTCPResume || c.TCPResume%time.Second != 0:
+		return fmt.Errorf("--tcp-resume %s: must be whole seconds from 0 to %s, for example 1m", c.TCPResume, agent.MaxTCPResume)
 	case c.UDPIdle <= 0:
 		return fmt.Errorf("--udp-idle %s: must be more than 0, for example 3m", c.UDPIdle)
 	case c.MaxFlows < 1:

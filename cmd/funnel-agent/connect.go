@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"funnel/internal/agent"
+	"funnel/internal/instance"
 )
 
 // run exposes servers until ctx ends, which isn't an error.
@@ -19,6 +20,10 @@ func (c *connectCommand) run(ctx context.Context, stdout, stderr io.Writer) erro
 		config.ExitOnForwardFailure = c.ExitOnForwardFailure
 		config.UDPIdle = c.UDPIdle
 		config.MaxFlows = c.MaxFlows
+		config.TCPResume = c.TCPResume
+		if config.Instance, err = instance.Next(flags.stateDir(config.Log)); err != nil {
+			config.Log.Warn("the relay will not know this agent when it starts again, and ports stay taken for a while then", "error", err)
+		}
 		config.Report = func(r agent.Report) { io.WriteString(stdout, r.String()) }
 		a, err := agent.New(config)
 		if err != nil {

@@ -89,22 +89,26 @@ type hintedError struct {
 func (e *hintedError) Unwrap() error { return e.error }
 
 func (c *connectionFlags) keyOptions(relay relay, prompt keys.Prompt, log *slog.Logger) keys.Options {
-	options := keys.Options{
+	return keys.Options{
 		Files:       c.Identity,
 		ConfigFiles: relay.identities,
-		StateDir:    c.StateDir,
+		StateDir:    c.stateDir(log),
 		AgentSocket: keys.AgentSocket(),
 		Prompt:      prompt,
 		Log:         log,
 	}
-	if options.StateDir == "" {
-		directory, err := keys.StateDir("funnel-agent")
-		if err != nil {
-			log.Debug("no state directory", "error", err) // keys says so if it needs one
-		}
-		options.StateDir = directory
+}
+
+// stateDir is where the agent keeps its files; empty if there is no such place.
+func (c *connectionFlags) stateDir(log *slog.Logger) string {
+	if c.StateDir != "" {
+		return c.StateDir
 	}
-	return options
+	directory, err := keys.StateDir("funnel-agent")
+	if err != nil {
+		log.Debug("no state directory", "error", err) // who needs one says so
+	}
+	return directory
 }
 
 // hintForKeys tells which keys the relay didn't take and what to do there.

@@ -11,6 +11,7 @@ import (
 	"funnel/internal/keys"
 	"funnel/internal/lane"
 	"funnel/internal/pace"
+	"funnel/internal/relay"
 )
 
 // cli is the command line. Names are relied on by scripts: add, don't rename.
@@ -64,6 +65,8 @@ type serveCommand struct {
 	KeepaliveInterval time.Duration `name:"keepalive-interval" default:"10s" placeholder:"10s" group:"Staying up" help:"Ask a silent client for a sign of life this often (default 10s)."`
 	KeepaliveCount    int           `name:"keepalive-count" default:"3" placeholder:"3" group:"Staying up" help:"Drop a client, and free its ports, after this many questions without an answer (default 3)."`
 
+	Grace time.Duration `name:"grace" default:"1m" placeholder:"1m" group:"Staying up" help:"Keep the ports of an agent that is away bound for this long, and its clients waiting (default 1m)."`
+
 	UDPIdle  time.Duration  `name:"udp-idle" default:"3m" placeholder:"3m" group:"UDP" help:"Forget a UDP flow after this long without a datagram either way (default 3m)."`
 	MaxFlows int            `name:"max-flows" default:"${maxFlows}" placeholder:"${maxFlows}" group:"UDP" help:"Keep at most this many UDP flows of an agent; beyond, the longest idle goes first (default ${maxFlows})."`
 	MaxDelay time.Duration  `name:"max-delay" default:"200ms" placeholder:"200ms" group:"UDP" help:"Drop a datagram that has waited longer, rather than deliver it late (default 200ms)."`
@@ -93,6 +96,8 @@ func (c *serveCommand) check() error {
 		return fmt.Errorf("--keepalive-interval %s: must be more than 0, for example 10s", c.KeepaliveInterval)
 	case c.KeepaliveCount < 1:
 		return fmt.Errorf("--keepalive-count %d: must be 1 or more, for example 3", c.KeepaliveCount)
+	case c.Grace <= 0 || c.Grace > relay.MaxGrace:
+		return fmt.Errorf("--grace %s: must be more than 0 and %s at most, for example 1m", c.Grace, relay.MaxGrace)
 	case c.UDPIdle <= 0:
 		return fmt.Errorf("--udp-idle %s: must be more than 0, for example 3m", c.UDPIdle)
 	case c.MaxDelay <= 0:

@@ -58,6 +58,7 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		Limits:            limits,
 		KeepaliveInterval: c.KeepaliveInterval,
 		KeepaliveCount:    c.KeepaliveCount,
+		Grace:             c.Grace,
 		UDPIdle:           c.UDPIdle,
 		MaxFlows:          c.MaxFlows,
 		MaxDelay:          c.MaxDelay,

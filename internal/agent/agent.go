@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"funnel/internal/forward"
+	"funnel/internal/instance"
 	"funnel/internal/pace"
 	"funnel/internal/replay"
 	"funnel/internal/trust"
@@ -51,6 +52,13 @@ type Config struct {
 	// they are held back while datagrams flow and wait for them; see pace.
 	BulkRate pace.Rate
 
+	// Instance tells the relay who this is, so that it keeps the agent's ports and
+	// connections for it while there is no link; zero for nobody.
+	Instance instance.Instance
+	// TCPResume is how long forwarded TCP connections outlive their link; 0 turns
+	// that off.
+	TCPResume time.Duration
+
 	Name    string // of this agent, for the relay's log; may be empty
 	Version string // of the program, told to the relay in the SSH version string
 	Log     *slog.Logger
@@ -79,6 +87,10 @@ type Agent struct {
 	tcp     []int    // indexes of the TCP forwards in config.Forwards
 	udp     []int    // and of the UDP ones
 	granted []uint16 // the port each forward was last bound to; the TCP link's own
+	outage  outage
+	slots   slots // one is taken by each connection; see maxConns
+	carried carried
+	lasting context.Context // ends with Run, which sets it
 
 	gatewayPorts sync.Once                    // warns of sshd's default
 	group        atomic.Pointer[replay.Group] // carries UDP, once Run has begun and if there is any
@@ -105,6 +117,8 @@ func New(config Config) (*Agent, error) {
 		dialer:  newDialer(config),
 		board:   newBoard(host, config),
 		granted: make([]uint16, len(config.Forwards)),
+		outage:  outage{log: config.Log},
+		slots:   make(slots, maxConns),
 	}
 	for i, f := range config.Forwards {
 		if f.Network == forward.UDP {
@@ -122,6 +136,10 @@ func New(config Config) (*Agent, error) {
 // be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	outer := ctx
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.lasting = lasting
+	defer a.carried.tasks.Wait()
+	defer end()
 	group, ctx := errgroup.WithContext(ctx)
 	if len(a.tcp) > 0 {
 		group.Go(func() error { return a.keepLink(ctx) })
@@ -135,6 +153,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	return err
 }
+
+// slots bound how many there are of something at a time.
+type slots chan struct{}
+
+// take takes one, if there is one left.
+func (s slots) take() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// give gives one back that was taken.
+func (s slots) give() { <-s }
 
 // playing reports whether datagrams are sent to the relay.
 func (a *Agent) playing() bool {

@@ -23,11 +23,14 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// keepAsking asks the relay for every TCP forward, and goes on asking for those
+// keepAsking announces the agent, asks the relay for every TCP forward, and goes on asking for those
 // it refused but may grant later. It returns nil when no question is left, a
 // permanent error when the agent has no reason to go on, and any other error
 // when the link is gone.
 func (t *tcpLink) keepAsking(ctx context.Context) error {
+	if err := t.announce(); err != nil {
+		return err
+	}
 	wait := backoff.New(backoff.Config{Base: askAgainFirst, Max: askAgainMost})
 	wait.Next() // zero: what was refused a moment ago still is
 	left, err := t.askFor(t.agent.tcp)

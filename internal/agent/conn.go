@@ -16,43 +16,33 @@ import (
 
 // open takes a channel that the relay opens. It doesn't block, so that no
 // connection waits for another's target.
-func (t *tcpLink) open(ctx context.Context, channel ssh.NewChannel) {
-	if channel.ChannelType() != sshwire.ChannelForwarded {
-		reject(channel, ssh.UnknownChannelType, "this is an agent: it takes forwarded connections alone")
-		return
-	}
-	select {
-	case t.slots <- struct{}{}:
+func (t *tcpLink) open(ctx context.Context, offer ssh.NewChannel) {
+	switch offer.ChannelType() {
+	case sshwire.ChannelForwarded:
+		if !t.agent.slots.take() {
+			reject(offer, ssh.ResourceShortage, "too many connections")
+			return
+		}
+		t.conns.Go(func() {
+			defer t.agent.slots.give()
+			t.carry(ctx, offer)
+		})
+	case sshwire.ChannelResumable:
+		t.conns.Go(func() { t.openResumable(ctx, offer) })
 	default:
-		reject(channel, ssh.ResourceShortage, "too many connections")
-		return
+		reject(offer, ssh.UnknownChannelType, "this is an agent: it takes forwarded connections alone")
 	}
-	t.conns.Go(func() {
-		defer func() { <-t.slots }()
-		t.carry(ctx, channel)
-	})
 }
 
-// carry is one connection from the relay's offer to its end. The target is
-// dialled before the offer is accepted, so that a target that refuses looks to
-// the client like a port that refuses.
+// carry is one connection from the relay's offer to its end.
 func (t *tcpLink) carry(ctx context.Context, offer ssh.NewChannel) {
 	from, err := sshwire.ParseForwarded(offer.ExtraData())
 	if err != nil {
 		reject(offer, ssh.ConnectionFailed, "the offer can't be read")
 		return
 	}
-	b, err := t.bindings.find(from.Address, from.Port)
-	if err != nil {
-		reject(offer, ssh.Prohibited, err.Error())
-		return
-	}
-	log := t.agent.config.Log.With("listen", b.forward.Listen(), "target", b.forward.Target())
-	target, err := b.dial(ctx)
-	b.noteTarget(log, err)
-	if err != nil {
-		reason, text := whyRejected(err)
-		reject(offer, reason, text)
+	target, log := t.connect(ctx, from, offer)
+	if target == nil {
 		return
 	}
 	accepted, requests, err := offer.Accept()
@@ -64,6 +54,26 @@ func (t *tcpLink) carry(ctx context.Context, offer ssh.NewChannel) {
 	stats, err := pipe.Join(ctx, channel, target)
 	log.Debug("connection ended", "client", from.OriginAddress, "to_target", stats.AToB, "to_client", stats.BToA, "error", err)
 	<-channel.Closed() // until then the channel's memory is ours to keep
+}
+
+// connect dials the target of an offer before that is accepted, so that a target
+// that refuses looks to the client like a port that refuses. It returns nil if it
+// has rejected the offer.
+func (t *tcpLink) connect(ctx context.Context, from sshwire.Forwarded, offer ssh.NewChannel) (*net.TCPConn, *slog.Logger) {
+	b, err := t.bindings.find(from.Address, from.Port)
+	if err != nil {
+		reject(offer, ssh.Prohibited, err.Error())
+		return nil, nil
+	}
+	log := t.agent.config.Log.With("listen", b.forward.Listen(), "target", b.forward.Target())
+	target, err := b.dial(ctx)
+	b.noteTarget(log, err)
+	if err != nil {
+		reason, text := whyRejected(err)
+		reject(offer, reason, text)
+		return nil, nil
+	}
+	return target, log
 }
 
 var errBusy = errors.New("too many connects under way")

@@ -17,6 +17,7 @@ import (
 // dialer makes links to the relay. Safe for concurrent use.
 type dialer struct {
 	config Config
+	paths  *paths
 
 	// first is held by a login until one has succeeded, so that a person is
 	// asked one question at a time, and asked it once.
@@ -28,12 +29,15 @@ type dialer struct {
 	permanent error // what no later dial will mend either
 }
 
-func newDialer(config Config) *dialer { return &dialer{config: config} }
+func newDialer(config Config) *dialer { return &dialer{config: config, paths: newPaths()} }
 
 // dial connects to the relay and logs in. The name is looked up each time, as
 // the relay may have moved. An error is permanent in the sense of Permanent
 // when a retry can't mend it.
-func (d *dialer) dial(ctx context.Context) (*link, error) {
+//
+// A sentinel is a link that asks for signs of life also while all is quiet, so
+// that the others needn't.
+func (d *dialer) dial(ctx context.Context, sentinel bool) (*link, error) {
 	if !d.hasLoggedIn() {
 		d.first.Lock()
 		defer d.first.Unlock()
@@ -45,7 +49,7 @@ func (d *dialer) dial(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := d.handshake(ctx, conn)
+	l, err := d.handshake(ctx, conn, sentinel)
 	return l, d.note(err)
 }
 
@@ -55,7 +59,7 @@ func (d *dialer) connect(ctx context.Context) (*tcpio.Conn, error) {
 	netDialer := net.Dialer{Timeout: connectTimeout, KeepAlive: -1}
 	raw, err := netDialer.DialContext(ctx, "tcp", d.config.Address)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", d.config.Address, err)
+		return nil, &unreachedError{fmt.Errorf("connect to %s: %w", d.config.Address, err)}
 	}
 	if err := tcpio.Tune(raw); err != nil {
 		d.config.Log.Debug("tune connection to relay", "error", err)
@@ -64,7 +68,7 @@ func (d *dialer) connect(ctx context.Context) (*tcpio.Conn, error) {
 }
 
 // handshake makes conn, which it owns, a link.
-func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn) (*link, error) {
+func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool) (*link, error) {
 	// A question to a person isn't left standing when the login fails.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,7 +87,14 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn) (*link, error)
 		return nil, classify(fmt.Errorf("log in to %s: %w", address, err), d.config.User, address)
 	}
 	clock.finish()
-	return newLink(sshConn, channels, requests, conn), nil
+	quiet, patience := d.config.KeepaliveInterval, d.config.KeepaliveInterval*time.Duration(d.config.KeepaliveCount)
+	if sentinel {
+		quiet = min(quiet, sentinelQuiet)
+	}
+	return &link{
+		Conn: sshConn, channels: channels, requests: requests, transport: conn,
+		vigil: sshwire.NewVigil(conn, sshConn, quiet, patience), paths: d.paths,
+	}, nil
 }
 
 func (d *dialer) clientConfig(ctx context.Context, clock *loginClock) *ssh.ClientConfig {

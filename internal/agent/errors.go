@@ -36,6 +36,11 @@ type permanentError struct {
 func (e *permanentError) Error() string   { return e.cause.Error() }
 func (e *permanentError) Unwrap() []error { return []error{e.kind, e.cause} }
 
+// unreachedError is a dial that didn't reach the relay.
+type unreachedError struct{ error }
+
+func (e *unreachedError) Unwrap() error { return e.error }
+
 // Permanent reports whether a retry can't mend err: the key was refused, the
 // host key isn't trusted, or no forward is allowed. Everything else, network
 // errors above all, is worth another try.

@@ -16,11 +16,12 @@ type link struct {
 	channels  <-chan ssh.NewChannel // must be received from until closed
 	requests  <-chan *ssh.Request   // likewise
 	transport *tcpio.Conn
+	vigil     *sshwire.Vigil
+	paths     *paths
 }
 
-func newLink(conn ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, transport *tcpio.Conn) *link {
-	return &link{Conn: conn, channels: channels, requests: requests, transport: transport}
-}
+// Doubt says whether the path to the relay may be dead; see sshwire.Vigil.
+func (l *link) Doubt() (doubt bool, changed <-chan struct{}) { return l.vigil.Doubt() }
 
 // isFunnelRelay says whether the other end is funnel-relay, which tells why it
 // refuses a forward, rather than some other SSH server.
@@ -40,16 +41,14 @@ func (l *link) channel(channel ssh.Channel, requests <-chan *ssh.Request) *sshwi
 // closes the link when it isn't or ctx ends. Each channel the relay opens is
 // given to open, which must not block. serve returns once the link is down and
 // says why; open isn't called any more then.
-func (l *link) serve(ctx context.Context, config Config, open func(ssh.NewChannel)) error {
+func (l *link) serve(ctx context.Context, open func(ssh.NewChannel)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tasks sync.WaitGroup
 	tasks.Go(func() { ssh.DiscardRequests(l.requests) })
-	tasks.Go(func() {
-		sshwire.KeepaliveOver(ctx, l.transport, l.Conn, config.KeepaliveInterval, config.KeepaliveCount, func(err error) {
-			cancel(err)
-		})
-	})
+	tasks.Go(func() { l.vigil.Run(ctx, cancel) })
+	leave := l.paths.enter(l.vigil)
+	defer leave()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	for channel := range l.channels {
 		open(channel)

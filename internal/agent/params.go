@@ -23,6 +23,11 @@ const (
 	// passphrase again, but a token may still want its touch.
 	reloginTimeout = 30 * time.Second
 
+	// sentinelQuiet is how long all may be quiet before one link asks the relay for
+	// a sign of life: the first client after a path has died waits that long, and
+	// a question every two seconds costs next to nothing.
+	sentinelQuiet = 2 * time.Second
+
 	// refusalsAfterLogin is how often in a row a relay that once accepted our
 	// key must refuse it before we believe it: a single refusal may have met
 	// the relay's list of keys half-way through an edit.
@@ -38,12 +43,24 @@ const (
 	// sockets for targetTimeout. Further clients are refused at once.
 	maxDials = 256
 
-	// maxConns bounds the connections of one link, dialling ones included. A
+	// maxConns bounds the connections of an agent, dialling ones included. A
 	// stalled one may hold 2 MiB of x/crypto's channel window in memory.
 	maxConns = 8192
 
 	// maxReason bounds what is shown of a relay's reason for a refusal.
 	maxReason = 300
+
+	// MaxTCPResume bounds how long connections may be kept without a link; a relay
+	// keeps them no longer.
+	MaxTCPResume = time.Hour
+
+	// outageRepeat is how often it is said that there still is no link, while the
+	// reason is the same.
+	outageRepeat = 5 * time.Minute
+
+	// farewell bounds how long a relay may take to say that it has closed our
+	// ports when we stop: more than a round trip of any path.
+	farewell = time.Second
 
 	// askAgainFirst and askAgainMost bound the wait before a refused forward is
 	// asked for again. The usual reason is our own old connection, which the

@@ -47,7 +47,7 @@ func DialTest(ctx context.Context, config Config) (*TestLink, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	l, err := newDialer(config).dial(ctx)
+	l, err := newDialer(config).dial(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func DialTest(ctx context.Context, config Config) (*TestLink, error) {
 		address := tcp.AddrPort().Addr()
 		t.relay = address.Unmap()
 	}
-	t.link.start(config, "this link is for tests alone")
+	t.link.start(config.Log, "this link is for tests alone")
 	return t, nil
 }
 

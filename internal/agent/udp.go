@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -33,6 +35,11 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 	group := replay.New(replay.Config{
 		Dial:      a.dialLane,
 		Permanent: Permanent,
+		Unreached: is[*unreachedError],
+		Hedge:     a.dialer.hasLoggedIn,
+		Kick:      a.dialer.paths.kicked,
+		Lost:      a.laneLost,
+		Instance:  a.config.Instance,
 		Forwards:  forwards,
 		Name:      a.config.Name,
 		Lanes:     a.config.Lanes,
@@ -45,7 +52,7 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 			a.board.up(a.udp[i], a.public(addr.Addr().Unmap().String(), addr.Port()))
 		},
 		Refused: func(i int, err error) {
-			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied})
+			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied}) || errors.Is(err, &proto.Error{Code: proto.CodeOutlived})
 			if err := a.board.refused(a.udp[i], err, denied); err != nil {
 				cancel(err)
 			}
@@ -63,6 +70,13 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 	return err
 }
 
+// laneLost says that there is no lane unless the link of the TCP forwards says so.
+func (a *Agent) laneLost(err error, retry time.Duration) {
+	if len(a.tcp) == 0 {
+		a.outage.lost(err, retry)
+	}
+}
+
 // giveUpUDP notes that no UDP forward will come up. It returns nil if the TCP
 // forwards are to go on.
 func (a *Agent) giveUpUDP() error {
@@ -76,12 +90,12 @@ func (a *Agent) giveUpUDP() error {
 
 // dialLane makes a link for UDP: the subsystem running on a session channel.
 func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
-	l, err := a.dialer.dial(ctx)
+	l, err := a.dialer.dial(ctx, len(a.tcp) == 0)
 	if err != nil {
 		return nil, err
 	}
 	lane := &laneLink{link: l}
-	lane.start(a.config, "this link carries UDP alone")
+	lane.start(a.config.Log, "this link carries UDP alone")
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	channel, err := lane.openSubsystem()
 	if !stop() && err == nil {
@@ -91,7 +105,7 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		lane.Close()
 		return nil, err
 	}
-	return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(l.transport), Close: lane.Close}, nil
+	return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(l.transport), End: lane.Close, Doubtful: l.Doubt}, nil
 }
 
 // laneLink is a link and the goroutines that serve it.
@@ -103,14 +117,14 @@ type laneLink struct {
 
 // start serves the link until Close, and rejects channels for the reason given.
 // It isn't bound to the context of the dial, which may end before the lane does.
-func (l *laneLink) start(config Config, reason string) {
+func (l *laneLink) start(log *slog.Logger, reason string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	l.tasks.Go(func() {
-		err := l.serve(ctx, config, func(channel ssh.NewChannel) {
+		err := l.serve(ctx, func(channel ssh.NewChannel) {
 			reject(channel, ssh.Prohibited, reason)
 		})
-		config.Log.Debug("link ended", "error", err)
+		log.Debug("link ended", "error", err)
 	})
 }
 

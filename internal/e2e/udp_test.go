@@ -66,7 +66,7 @@ func newUDPPair(t testing.TB, configure func(*replay.Config, *session.Config), f
 		if err != nil {
 			return nil, err
 		}
-		return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(conn), Close: conn.Close}, nil
+		return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(conn), End: conn.Close}, nil
 	}
 	p.group = replay.New(agentConfig)
 	agentCtx, stopAgent := context.WithCancel(context.Background())

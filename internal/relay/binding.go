@@ -1,10 +1,12 @@
 package relay
 
 import (
-	"context"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"funnel/internal/access"
 	"funnel/internal/tcpio"
@@ -19,56 +21,104 @@ type binding struct {
 	opening   slots  // conns to be opened
 	release   func() // gives its place back
 	revoked   atomic.Bool
+	accepting sync.WaitGroup // one for each listener
 
 	toTarget, toClient access.Meters
+
+	serving   bool     // takes clients; guarded by presence.mu, as all below
+	confirmed *link    // that asked for it
+	heir      *binding // has the listeners since an agent that was started later took them
+	heirs     *presence
 }
 
 // describe names the binding in a log.
 func (b *binding) describe() string { return net.JoinHostPort(b.address, strconv.Itoa(int(b.port))) }
 
+// serve begins to take clients.
+func (p *presence) serve(b *binding) {
+	for _, listener := range b.listeners {
+		b.accepting.Add(1)
+		if !p.spawn(func() {
+			defer b.accepting.Done()
+			p.acceptClients(b, listener)
+		}) {
+			b.accepting.Done()
+		}
+	}
+}
+
 // acceptClients takes the clients of one listener until it is closed. It never
 // waits for the agent: what it can't pass on is reset.
-func (l *link) acceptClients(ctx context.Context, b *binding, listener net.Listener) {
-	accept(ctx, listener, l.log, func(accepted net.Conn) {
+func (p *presence) acceptClients(b *binding, listener net.Listener) {
+	accept(p.ctx, listener, p.log, func(accepted net.Conn) {
 		client, ok := accepted.(*net.TCPConn)
-		if !ok || !l.welcome(addrPort(accepted.RemoteAddr()).Addr(), b.port) {
-			l.turnAway(b, accepted, "its network is not allowed")
+		if !ok || !p.relay.welcome(addrPort(accepted.RemoteAddr()).Addr(), b.port) {
+			p.turnAway(b, accepted, "its network is not allowed")
 			return
 		}
-		release, ok := l.conns.take()
-		if !ok {
-			l.turnAway(b, accepted, "too many connections")
-			return
-		}
-		if !b.opening.take() {
-			release()
-			l.turnAway(b, accepted, "too many connections wait for the agent")
-			return
-		}
-		l.tasks.Go(func() {
-			defer release()
-			l.carry(ctx, b, client)
-		})
+		p.take(b, client)
 	})
 }
 
+// take makes a client's connection a conn.
+func (p *presence) take(b *binding, client *net.TCPConn) {
+	release, ok := p.conns.take()
+	if !ok {
+		p.turnAway(b, client, "too many connections")
+		return
+	}
+	if !b.opening.take() {
+		release()
+		p.turnAway(b, client, "too many connections wait for the agent")
+		return
+	}
+	if !p.spawn(func() {
+		defer release()
+		p.carry(b, client)
+	}) {
+		release()
+		_ = tcpio.Abort(client)
+	}
+}
+
 // turnAway resets a client for which there is no room.
-func (l *link) turnAway(b *binding, client net.Conn, cause string) {
-	l.logRefused("connection reset", "address", b.describe(), "client", client.RemoteAddr().String(), "cause", cause)
+func (p *presence) turnAway(b *binding, client net.Conn, cause string) {
+	if held, ok := p.relay.turnedAway.Allow(time.Now()); ok {
+		p.log.Info("connection reset", "address", b.describe(), "client", client.RemoteAddr().String(), "cause", cause, "held_back", held)
+	}
 	_ = tcpio.Abort(client)
 }
 
-func (l *link) closeBinding(b *binding) {
+// bequeath gives a binding to another presence, with its listeners as they are:
+// no client is refused meanwhile, and those who wait for the agent wait for the
+// heir's. It returns nil if it was closed meanwhile.
+func (p *presence) bequeath(b *binding, heir *presence) *binding {
+	p.mu.Lock()
+	at := slices.Index(p.bindings, b)
+	if at >= 0 {
+		p.bindings = slices.Delete(p.bindings, at, at+1)
+	}
+	p.mu.Unlock()
+	if at < 0 {
+		return nil
+	}
 	for _, listener := range b.listeners {
-		_ = listener.Close()
+		_ = listener.(*net.TCPListener).SetDeadline(time.Unix(1, 0)) // ends acceptClients
 	}
-	b.release()
-	l.log.Info("binding closed", "network", "tcp", "address", b.describe())
-}
-
-func (l *link) closeBindings() {
-	for _, b := range l.bindings {
-		l.closeBinding(b)
+	b.accepting.Wait()
+	for _, listener := range b.listeners {
+		_ = listener.(*net.TCPListener).SetDeadline(time.Time{})
 	}
-	l.bindings = nil
+	next := &binding{
+		address: b.address, asked: b.asked, port: b.port, listeners: b.listeners,
+		opening: make(slots, maxOpening), release: b.release,
+	}
+	next.toTarget, next.toClient = heir.currentLease().Meter()
+	p.log.Info("binding handed over", "network", "tcp", "address", b.describe())
+	p.mu.Lock()
+	b.heir, b.heirs = next, heir
+	p.tellChanged()
+	p.mu.Unlock()
+	p.endIfBare()
+	return next
 }

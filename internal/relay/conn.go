@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -13,47 +14,87 @@ import (
 	"funnel/internal/tcpio"
 )
 
-// carry offers a client to the link's other side and, if it is taken, carries
-// its bytes until both are done. It returns when nothing is left of the conn,
-// also at the other side: until then it counts.
-func (l *link) carry(ctx context.Context, b *binding, client *net.TCPConn) {
+// carry offers a client to the agent and, if it is taken, carries its bytes until
+// both are done. It returns when nothing is left of the conn, also at the other
+// side: until then it counts.
+func (p *presence) carry(b *binding, client *net.TCPConn) {
 	begun := time.Now()
-	log := l.log.With("address", b.describe(), "client", client.RemoteAddr().String())
+	log := p.log.With("address", b.describe(), "client", client.RemoteAddr().String())
 	_ = client.SetNoDelay(true) // fails only if the client is gone, as below
 	origin := addrPort(client.RemoteAddr()).Addr()
-	ctx, leave := l.conns.watch(ctx, func() bool { return !b.revoked.Load() && l.welcome(origin, b.port) })
+	ctx, leave := p.conns.watch(p.ctx, func() bool { return !b.revoked.Load() && p.relay.welcome(origin, b.port) })
 	defer leave()
-	channel, err := l.open(b, client)
+	run, err := p.offer(ctx, b, client)
 	if err != nil {
+		p.mu.Lock()
+		heir, heirs := b.heir, b.heirs
+		p.mu.Unlock()
+		if heir != nil {
+			heirs.take(heir, client)
+			return
+		}
 		log.Debug("conn not taken", "cause", err)
 		_ = tcpio.Abort(client)
 		return
 	}
 	log.Debug("conn opened")
-	stats, err := pipe.Join(ctx, meter(ctx, client, b), channel)
-	logConn(log, begun, stats.AToB, stats.BToA, err)
-	<-channel.Closed()
+	toTarget, toClient, err := run(ctx)
+	logConn(log, begun, toTarget, toClient, err)
 }
 
-// open opens the channel of a conn and gives the place among those to be opened
-// back. A client that has to wait too long is reset; the place is taken for as
-// long as there is no answer, as x/crypto/ssh has no way to withdraw the offer.
-func (l *link) open(b *binding, client *net.TCPConn) (*sshwire.Channel, error) {
+// offer opens the channel of a conn, and says how to run it. A client waits for
+// an agent that is away, and for one that is slow to answer; one that has to wait
+// too long is reset. The place among those to be opened is taken for as long as
+// there is no answer, as x/crypto/ssh has no way to withdraw the offer.
+func (p *presence) offer(ctx context.Context, b *binding, client *net.TCPConn) (run func(context.Context) (toTarget, toClient int64, err error), err error) {
 	defer b.opening.give()
 	late := time.AfterFunc(openTimeout, func() { _ = tcpio.Abort(client) })
 	defer late.Stop()
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	origin := addrPort(client.RemoteAddr())
-	channel, requests, err := l.conn.OpenChannel(sshwire.ChannelForwarded, ssh.Marshal(sshwire.Forwarded{
+	forwarded := sshwire.Forwarded{
 		Address:       b.address,
 		Port:          uint32(b.port),
 		OriginAddress: origin.Addr().WithZone("").String(),
 		OriginPort:    uint32(origin.Port()),
-	}))
-	if err != nil {
-		return nil, err
 	}
-	// Should the client have been reset, Join closes the channel at once.
-	return l.channel(channel, requests), nil
+	number := p.carried.next()
+	for before := (*link)(nil); ; {
+		l, err := p.linkFor(ctx, b, before)
+		if err != nil {
+			return nil, err
+		}
+		before = l
+		kind, data := sshwire.ChannelForwarded, ssh.Marshal(forwarded)
+		if p.resumes() {
+			// If it was offered before, the agent knows it by its number.
+			kind, data = sshwire.ChannelResumable, ssh.Marshal(resumable(forwarded, number))
+		}
+		// Should the client have been reset, run closes the channel at once.
+		channel, requests, err := l.conn.OpenChannel(kind, data)
+		switch {
+		case err == nil && p.resumes():
+			return p.begin(l, &carriedConn{number: number, forwarded: forwarded}, meter(p.ctx, client, b), channel, requests), nil
+		case err == nil:
+			return func(ctx context.Context) (int64, int64, error) {
+				return joined(ctx, l, meter(ctx, client, b), l.channel(channel, requests))
+			}, nil
+		}
+		if _, refused := errors.AsType[*ssh.OpenChannelError](err); refused {
+			return nil, err
+		}
+	}
+}
+
+// joined carries the bytes of a conn that ends with its link.
+func joined(ctx context.Context, l *link, client pipe.Half, channel *sshwire.Channel) (toTarget, toClient int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })()
+	stats, err := pipe.Join(ctx, client, channel)
+	<-channel.Closed()
+	return stats.AToB, stats.BToA, err
 }
 
 // channel is a channel of the link's client, as far as one can rely on it.

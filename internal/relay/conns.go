@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"funnel/internal/access"
 	"funnel/internal/limit"
 )
 
@@ -15,14 +16,19 @@ var (
 	errForbidden = errors.New("it is no longer permitted")
 )
 
-// conns are those of a link, to be opened or open. Safe for concurrent use.
+// conns are those of a link or a presence, to be opened or open. Safe for
+// concurrent use.
 type conns struct {
-	link  *link
+	lease func() *access.Lease
 	all   *limit.Counter // of the relay
 	place slots
 
 	mu   sync.Mutex
 	live map[*liveConn]struct{} // guarded by mu
+}
+
+func newConns(lease func() *access.Lease, all *limit.Counter) *conns {
+	return &conns{lease: lease, all: all, place: make(slots, maxConns), live: make(map[*liveConn]struct{})}
 }
 
 // liveConn is a conn that may have to end early.
@@ -31,7 +37,7 @@ type liveConn struct {
 	end       context.CancelCauseFunc
 }
 
-// take takes a place for one more, of the link, the key and the relay.
+// take takes a place for one more, of the link or presence, the key and the relay.
 func (c *conns) take() (release func(), ok bool) {
 	if !c.place.take() {
 		return nil, false
@@ -40,7 +46,7 @@ func (c *conns) take() (release func(), ok bool) {
 		c.place.give()
 		return nil, false
 	}
-	give, ok := c.link.lease.TakeConn()
+	give, ok := c.lease().TakeConn()
 	if !ok {
 		c.all.Give()
 		c.place.give()
@@ -81,6 +87,6 @@ func (c *conns) review() {
 }
 
 // welcome says whether a client may reach a public port.
-func (l *link) welcome(client netip.Addr, port uint16) bool {
-	return l.relay.config.Networks.Allows(client, "tcp", port)
+func (r *Relay) welcome(client netip.Addr, port uint16) bool {
+	return r.config.Networks.Allows(client, "tcp", port)
 }

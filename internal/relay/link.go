@@ -31,9 +31,10 @@ type link struct {
 	remote    netip.AddrPort
 	log       *slog.Logger
 
-	conns    *conns
-	sessions slots         // session channels
-	changed  chan struct{} // 1 slot: lease has changed
+	conns    *conns          // that the client opened, and of test ports
+	sessions slots           // session channels
+	changed  chan struct{}   // 1 slot: lease has changed
+	ctx      context.Context // ends before the link's channels seem to; set by run
 	end      context.CancelCauseFunc
 
 	refused obs.Throttle // bindings and channels
@@ -41,7 +42,7 @@ type link struct {
 	tasks sync.WaitGroup // all goroutines of the link
 
 	// Owned by answerRequests.
-	bindings []*binding
+	presence *presence  // nil until it is announced, or a forward asked for
 	test     *testPorts // nil if none were asked for
 	governed bool       // a pace.Governor watches the link
 }
@@ -62,7 +63,7 @@ func newLink(r *Relay, conn *ssh.ServerConn, channels <-chan ssh.NewChannel, req
 		sessions:  make(slots, maxSessions),
 		changed:   make(chan struct{}, 1),
 	}
-	l.conns = &conns{link: l, all: r.counters.conns, place: make(slots, maxConns), live: make(map[*liveConn]struct{})}
+	l.conns = newConns(func() *access.Lease { return l.lease }, r.counters.conns)
 	return l
 }
 
@@ -83,7 +84,7 @@ func (l *link) run(ctx context.Context, end context.CancelCauseFunc) {
 		arguments = append(arguments, "authority", l.grant.Authority, "serial", l.grant.Serial)
 	}
 	l.log.Info("link opened", arguments...)
-	l.end = end
+	l.ctx, l.end = ctx, end
 	l.relay.enlist(l)
 	defer l.relay.delist(l)
 	err := l.serve(ctx, end)
@@ -112,6 +113,12 @@ func (l *link) serve(ctx context.Context, end context.CancelCauseFunc) error {
 	}
 	end(err)
 	l.tasks.Wait()
+	if p := l.presence; p != nil {
+		p.detach(l, err)
+		if !p.announced() {
+			p.tasks.Wait()
+		}
+	}
 	return err
 }
 

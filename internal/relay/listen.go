@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -112,7 +113,7 @@ func explainListen(err error, host string, port uint16) string {
 }
 
 // accept calls handle, which must not block, with each connection, until
-// listener is closed. It is in no hurry to give up on one that fails otherwise.
+// listener is closed or its deadline over. It is in no hurry to give up on one that fails otherwise.
 func accept(ctx context.Context, listener net.Listener, log *slog.Logger, handle func(net.Conn)) {
 	pause := acceptPauseFirst
 	for {
@@ -122,7 +123,7 @@ func accept(ctx context.Context, listener net.Listener, log *slog.Logger, handle
 			pause = acceptPauseFirst
 			handle(conn)
 			continue
-		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			return
 		}
 		if pause == acceptPauseFirst {

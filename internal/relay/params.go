@@ -54,6 +54,19 @@ const (
 	// more agents, with several lanes each, than anyone runs with one key.
 	maxLinksPerKey = 512
 
+	// DefaultGrace is how long the ports of an agent that is away are kept: a
+	// router starts again, or a computer, within that.
+	DefaultGrace = time.Minute
+
+	// MaxGrace bounds what an operator may make of it: ports that nobody serves
+	// for a day are a mistake.
+	MaxGrace = 24 * time.Hour
+
+	// maxResume bounds how long an agent may have its conns be kept without a
+	// link: longer than that, the two ends of a connection have forgotten what it
+	// was about.
+	maxResume = time.Hour
+
 	// maxBindings bounds the forwarded ports of a link: each costs a
 	// descriptor and a goroutine. Games' ranges are tens of ports wide.
 	maxBindings = 1024

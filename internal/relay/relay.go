@@ -11,6 +11,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,10 @@ type Config struct {
 	MaxDelay time.Duration
 	Copies   int
 
+	// Grace is how long the ports of an agent that is away are kept; 0 means
+	// DefaultGrace.
+	Grace time.Duration
+
 	// BulkRate bounds what the TCP forwards of one link send to its agent. For
 	// 0 they are held back while datagrams flow and wait for them; see pace.
 	BulkRate pace.Rate
@@ -57,17 +62,19 @@ type Config struct {
 
 // Relay is an SSH server. Make one with New, then call Listen and Run.
 type Relay struct {
-	config   Config // static, as all down to the blank line
-	log      *slog.Logger
-	server   *ssh.ServerConfig // without what depends on the connection
-	sessions *session.Registry
-	limits   Limits
-	startups *startups
-	book     *book
-	counters counters
-	perKey   *tally
-	refused  refusals
-	crowded  obs.Throttle // connections that aren't let in
+	config     Config // static, as all down to the blank line
+	log        *slog.Logger
+	server     *ssh.ServerConfig // without what depends on the connection
+	sessions   *session.Registry
+	presences  *presences
+	limits     Limits
+	startups   *startups
+	book       *book
+	counters   counters
+	perKey     *tally
+	refused    refusals
+	crowded    obs.Throttle // connections that aren't let in
+	turnedAway obs.Throttle // clients that are reset
 
 	listeners []net.Listener // owned by who calls Listen and Run
 
@@ -97,17 +104,18 @@ func New(config Config) (*Relay, error) {
 		seen[key.PublicKey().Type()] = true
 		server.AddHostKey(key)
 	}
+	config.Grace = cmp.Or(config.Grace, DefaultGrace)
 	limits := config.Limits.withDefaults()
 	server.MaxAuthTries = limits.MaxAuthTries
 	all := newCounters(limits)
-	return &Relay{
+	r := &Relay{
 		config: config,
 		log:    config.Log,
 		server: server,
 		limits: limits,
 		sessions: session.NewRegistry(session.Config{
 			Idle: config.UDPIdle, MaxFlows: config.MaxFlows, MaxDelay: config.MaxDelay, Copies: config.Copies, Log: config.Log,
-			Networks: config.Networks, AllFlows: all.flows, AllForwards: all.forwards,
+			Grace: config.Grace, Networks: config.Networks, AllFlows: all.flows, AllForwards: all.forwards,
 		}),
 		startups: newStartups(limits),
 		book:     newBook(limits),
@@ -115,7 +123,9 @@ func New(config Config) (*Relay, error) {
 		perKey:   newTally(maxLinksPerKey),
 		refused:  newRefusals(limits),
 		links:    make(map[*link]struct{}),
-	}, nil
+	}
+	r.presences = newPresences(r)
+	return r, nil
 }
 
 // ListenError says on which of the addresses a relay can't listen.
@@ -173,8 +183,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.closeListeners()
 	accepting.Wait()
 	r.sessions.Close()
+	r.presences.close()
 	endLinks(errStopping)
 	links.Wait()
+	r.presences.ending.Wait()
 	return nil
 }
 

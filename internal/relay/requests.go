@@ -3,7 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -13,9 +13,8 @@ import (
 )
 
 // answerRequests answers the link's global requests, one after the other, until
-// the link ends, and then closes the bindings.
+// the link ends.
 func (l *link) answerRequests(ctx context.Context) {
-	defer l.closeBindings()
 	defer l.endTest()
 	for {
 		select {
@@ -36,6 +35,10 @@ func (l *link) answer(ctx context.Context, request *ssh.Request) {
 		l.forward(ctx, request)
 	case sshwire.RequestCancel:
 		l.cancel(request)
+	case sshwire.RequestAnnounce:
+		l.announce(request)
+	case sshwire.RequestLeave:
+		l.leave(request)
 	case sshwire.RequestTestPorts:
 		l.openTest(ctx, request)
 	case sshwire.RequestKeepalive:
@@ -48,6 +51,36 @@ func (l *link) answer(ctx context.Context, request *ssh.Request) {
 // reply ignores the error: it only ever says that the link is gone.
 func reply(request *ssh.Request, ok bool, payload []byte) { _ = request.Reply(ok, payload) }
 
+// announce makes the link one of a presence that was there before, or may be
+// there again.
+func (l *link) announce(request *ssh.Request) {
+	message, err := sshwire.ParseAnnounce(request.Payload)
+	if err != nil || l.presence != nil {
+		reply(request, false, nil)
+		return
+	}
+	p, known, err := l.relay.presences.join(l, message)
+	if err != nil {
+		reply(request, false, nil)
+		return
+	}
+	l.presence = p
+	reply(request, true, ssh.Marshal(sshwire.Announced{
+		Known: known, Grace: uint32(l.relay.config.Grace / time.Second), // #nosec G115 -- a day at most
+	}))
+	if known {
+		p.resume(l)
+	}
+}
+
+// leave ends the presence: its agent was stopped.
+func (l *link) leave(request *ssh.Request) {
+	if l.presence != nil {
+		l.presence.end(errLeft)
+	}
+	reply(request, true, nil)
+}
+
 // forward answers a tcpip-forward. The first client is taken only after the
 // answer, which tells the agent about the port it comes from.
 func (l *link) forward(ctx context.Context, request *ssh.Request) {
@@ -56,10 +89,16 @@ func (l *link) forward(ctx context.Context, request *ssh.Request) {
 		l.refuse(request, err.Error(), true)
 		return
 	}
-	b, err := l.bind(message)
+	if l.presence == nil {
+		if l.presence, err = l.relay.presences.add(l, sshwire.Announce{}); err != nil {
+			l.refuse(request, err.Error(), false)
+			return
+		}
+	}
+	b, err := l.presence.bind(l, message)
 	if err != nil {
 		_, denied := errors.AsType[*access.Denied](err)
-		l.refuse(request, err.Error(), denied)
+		l.refuse(request, err.Error(), denied || err == errInherits)
 		return
 	}
 	var payload []byte
@@ -68,11 +107,7 @@ func (l *link) forward(ctx context.Context, request *ssh.Request) {
 	}
 	reply(request, true, payload)
 	l.govern(ctx)
-	l.bindings = append(l.bindings, b)
-	for _, listener := range b.listeners {
-		l.tasks.Go(func() { l.acceptClients(ctx, b, listener) })
-	}
-	l.log.Info("binding opened", "network", "tcp", "address", b.describe())
+	l.presence.confirm(l, b)
 }
 
 // govern keeps what the link's bindings carry from making datagrams wait.
@@ -110,89 +145,5 @@ func (l *link) sayNo(request *ssh.Request, reason string, final bool) {
 // with sshd.
 func (l *link) cancel(request *ssh.Request) {
 	message, err := sshwire.ParseForwardRequest(request.Payload)
-	if err != nil {
-		reply(request, false, nil)
-		return
-	}
-	at := l.find(message)
-	if at < 0 {
-		reply(request, false, nil)
-		return
-	}
-	b := l.bindings[at]
-	l.bindings = append(l.bindings[:at], l.bindings[at+1:]...)
-	l.closeBinding(b)
-	reply(request, true, nil)
+	reply(request, err == nil && l.presence != nil && l.presence.unbind(message), nil)
 }
-
-// find is the index of the binding that a cancel means, or -1: the one with the
-// port that was bound or, as some clients repeat what they asked for, the last
-// one for which port 0 was asked.
-func (l *link) find(message sshwire.ForwardRequest) int {
-	found := -1
-	for i, b := range l.bindings {
-		if b.address != message.Address {
-			continue
-		}
-		if message.Port == uint32(b.port) {
-			return i
-		}
-		if message.Port == 0 && b.asked == 0 {
-			found = i
-		}
-	}
-	return found
-}
-
-// bind opens the listeners of a forward. The error is a sentence for whoever
-// asked; it is an *access.Denied if that won't change.
-func (l *link) bind(message sshwire.ForwardRequest) (*binding, error) {
-	if len(l.bindings) >= maxBindings {
-		return nil, fmt.Errorf("the link has %d forwarded ports, and may have no more", maxBindings)
-	}
-	b := &binding{address: message.Address, asked: uint16(message.Port), opening: make(slots, maxOpening)}
-	release, err := l.takeForward()
-	if err != nil {
-		return nil, err
-	}
-	b.release = release
-	b.toTarget, b.toClient = l.lease.Meter()
-	b.port, err = l.lease.Bind("tcp", message.Address, b.asked, func(host string, port uint16) (uint16, error) {
-		listeners, bound, err := listen(host, port)
-		if err != nil {
-			return 0, &bindError{explainListen(err, host, port), err}
-		}
-		b.listeners = listeners
-		return bound, nil
-	})
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return b, nil
-}
-
-// takeForward takes a place for one more forward, of the key and of the relay.
-func (l *link) takeForward() (release func(), err error) {
-	if !l.relay.counters.forwards.Take() {
-		return nil, errors.New("the relay has too many forwarded ports")
-	}
-	give, err := l.lease.TakeForward()
-	if err != nil {
-		l.relay.counters.forwards.Give()
-		return nil, err
-	}
-	return func() {
-		give()
-		l.relay.counters.forwards.Give()
-	}, nil
-}
-
-// bindError is why the system didn't let us bind, in words for who asked.
-type bindError struct {
-	text  string
-	cause error
-}
-
-func (e *bindError) Error() string { return e.text }
-func (e *bindError) Unwrap() error { return e.cause }

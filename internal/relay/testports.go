@@ -243,7 +243,7 @@ func (t *testPorts) take(ctx context.Context, accepted net.Conn) {
 		defer t.place.give()
 		defer release()
 		defer client.Close()
-		ctx, leave := t.link.conns.watch(ctx, func() bool { return t.link.welcome(origin, t.tcp.port) })
+		ctx, leave := t.link.conns.watch(ctx, func() bool { return t.link.relay.welcome(origin, t.tcp.port) })
 		defer leave()
 		stop := context.AfterFunc(ctx, func() { client.Close() })
 		defer stop()

@@ -34,6 +34,7 @@ func (r *Relay) renew(now time.Time) {
 	for _, l := range links {
 		l.renew(version, now, networks)
 	}
+	r.presences.renew(version, now, networks)
 	r.sessions.Review(version, now, networks)
 }
 
@@ -56,19 +57,6 @@ func (l *link) renew(version uint64, now time.Time, networks bool) {
 
 // review closes what is no longer permitted. It belongs to answerRequests.
 func (l *link) review() {
-	kept := l.bindings[:0]
-	for _, b := range l.bindings {
-		if err := l.lease.MayBind("tcp", b.address, b.port); err != nil {
-			l.log.Warn("binding revoked", "network", "tcp", "address", b.describe(), "cause", err)
-			l.closeBinding(b)
-			b.revoked.Store(true)
-			continue
-		}
-		l.lease.Adjust(b.toTarget, b.toClient)
-		kept = append(kept, b)
-	}
-	clear(l.bindings[len(kept):])
-	l.bindings = kept
 	l.reviewTest()
 	l.conns.review()
 }

@@ -23,12 +23,8 @@ type attachment struct {
 	outbox chan proto.Message // to the relay; never closed
 }
 
-// serve dials one lane and serves it until it ends.
-func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
-	dialed, err := g.config.Dial(dialCtx)
-	if err != nil {
-		return err
-	}
+// serve serves a lane until it ends.
+func (g *Group) serve(ctx context.Context, dialed *Lane, slot int) error {
 	defer dialed.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -37,7 +33,7 @@ func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
 
 	late := time.AfterFunc(helloTimeout, cancel)
 	defer late.Stop()
-	token, err := g.greet(ctx, dialed.Channel)
+	token, err := g.greet(ctx, dialed.Channel, slot)
 	if err != nil {
 		return err
 	}
@@ -59,7 +55,7 @@ func (g *Group) serve(dialCtx, ctx context.Context, slot int) error {
 }
 
 // greet says hello: it joins the session there is, or begins one.
-func (g *Group) greet(ctx context.Context, channel io.ReadWriter) (proto.Token, error) {
+func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (proto.Token, error) {
 	token := g.session()
 	if token == (proto.Token{}) {
 		// One lane begins the session, the others wait to join it.
@@ -73,6 +69,8 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter) (proto.Token, 
 	}
 	hello := proto.Hello{
 		Version: proto.Version, Lowest: proto.LowestVersion, Session: token, Name: g.config.Name,
+		Lane:  uint8(slot + 1), // #nosec G115 -- lane.MaxLanes at most
+		Agent: g.config.Instance.Agent, Generation: g.config.Instance.Generation,
 	}
 	if _, err := channel.Write(hello.Append(nil)); err != nil {
 		return token, fmt.Errorf("write hello: %w", err)

@@ -14,9 +14,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"funnel/internal/backoff"
 	"funnel/internal/flow"
 	"funnel/internal/forward"
+	"funnel/internal/instance"
+	"funnel/internal/keep"
 	"funnel/internal/lane"
 	"funnel/internal/obs"
 	"funnel/internal/tcpio"
@@ -28,23 +29,42 @@ import (
 type Lane struct {
 	Channel io.ReadWriteCloser
 	Socket  *tcpio.Socket // the TCP connection below, may be nil
-	Close   func() error  // ends the connection
+	End     func() error  // ends the connection; may be called twice
+
+	// Doubtful says whether the connection may be dead, see keep.Line; may be nil.
+	Doubtful func() (doubt bool, changed <-chan struct{})
+}
+
+// Close ends the lane.
+func (l *Lane) Close() error { return l.End() }
+
+// Doubt says whether the lane may be dead; see keep.Line.
+func (l *Lane) Doubt() (doubt bool, changed <-chan struct{}) {
+	if l.Doubtful == nil {
+		return false, nil
+	}
+	return l.Doubtful()
 }
 
 // Config is what a Group needs to know. Zero values mean the defaults.
 type Config struct {
 	// Dial opens a lane. It is called again, with growing waits in between,
-	// whenever a lane is missing.
-	Dial func(ctx context.Context) (*Lane, error)
-	// Permanent reports that trying again can't mend an error of Dial.
+	// whenever a lane is missing, and beside a lane that may be dead. About those
+	// after it see keep.Config; any of them may be nil.
+	Dial      func(ctx context.Context) (*Lane, error)
 	Permanent func(error) bool
+	Unreached func(error) bool
+	Hedge     func() bool
+	Kick      func() <-chan struct{}
+	Lost      func(err error, retry time.Duration)
 
 	Forwards []forward.Forward
-	Name     string        // of this agent, for the relay's log
-	Lanes    int           // kept up at once, 1 to lane.MaxLanes; 0 means DefaultLanes
-	Copies   int           // of each datagram on different lanes; 0 lets the group choose
-	MaxDelay time.Duration // after which a waiting datagram is dropped
-	Idle     time.Duration // after which a flow ends
+	Instance instance.Instance // tells the relay who this is; may be zero
+	Name     string            // of this agent, for the relay's log
+	Lanes    int               // kept up at once, 1 to lane.MaxLanes; 0 means DefaultLanes
+	Copies   int               // of each datagram on different lanes; 0 lets the group choose
+	MaxDelay time.Duration     // after which a waiting datagram is dropped
+	Idle     time.Duration     // after which a flow ends
 	MaxFlows int
 
 	// Bound, Refused and Down tell what became of the forwards: Bound and
@@ -137,23 +157,24 @@ func (g *Group) Playing() bool { return g.set.Playing() }
 // keep keeps one lane up. New ones are begun until ctx ends, and live at most
 // until lanesCtx does.
 func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
-	waits := backoff.New(backoff.Config{})
-	for ctx.Err() == nil && lanesCtx.Err() == nil {
-		begun := time.Now()
-		err := g.serve(ctx, lanesCtx, slot)
-		if ctx.Err() != nil || lanesCtx.Err() != nil {
-			break
-		}
-		if err != nil && g.config.Permanent(err) {
+	err := keep.Run(ctx, keep.Config[*Lane]{
+		Dial: g.config.Dial,
+		Serve: func(_ context.Context, l *Lane) error {
+			err := g.serve(lanesCtx, l, slot)
+			g.config.Log.Debug("lane ended", "slot", slot, "cause", err)
 			return err
-		}
-		g.config.Log.Debug("lane ended", "slot", slot, "cause", err)
-		waits.Succeeded(time.Since(begun))
-		if waits.Wait(ctx) != nil {
-			break
-		}
+		},
+		Permanent: g.config.Permanent,
+		Unreached: g.config.Unreached,
+		Hedge:     g.config.Hedge,
+		Kick:      g.config.Kick,
+		Lost:      g.config.Lost,
+		Log:       g.config.Log,
+	})
+	if ctx.Err() != nil || lanesCtx.Err() != nil {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // sayGoodbye ends the session at the relay, so that its ports are free at once,
@@ -201,6 +222,15 @@ func (g *Group) close() {
 func (c Config) withDefaults() Config {
 	if c.Permanent == nil {
 		c.Permanent = func(error) bool { return false }
+	}
+	if c.Unreached == nil {
+		c.Unreached = func(error) bool { return false }
+	}
+	if c.Hedge == nil {
+		c.Hedge = func() bool { return false }
+	}
+	if c.Kick == nil {
+		c.Kick = func() <-chan struct{} { return nil }
 	}
 	if c.Lanes <= 0 {
 		c.Lanes = DefaultLanes

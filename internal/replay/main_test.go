@@ -44,7 +44,7 @@ func newDesk(t testing.TB, config Config) *desk {
 		near, far := net.Pipe()
 		select {
 		case d.dialed <- far:
-			return &Lane{Channel: near, Close: near.Close}, nil
+			return &Lane{Channel: near, End: near.Close}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -191,7 +191,7 @@ func (g *Group) refused(token proto.Token, m proto.Refused) error {
 		return nil
 	}
 	w.state = waiting
-	if m.Code == proto.CodeDenied || m.Code == proto.CodeMalformed {
+	if m.Code == proto.CodeDenied || m.Code == proto.CodeMalformed || m.Code == proto.CodeOutlived {
 		w.state = denied
 	}
 	g.mu.Unlock()
@@ -210,6 +210,9 @@ func (g *Group) unbound(token proto.Token, m proto.Unbound) error {
 		return nil
 	}
 	g.wishes[m.Forward].state = waiting
+	if m.Code == proto.CodeOutlived {
+		g.wishes[m.Forward].state = denied
+	}
 	g.mu.Unlock()
 	g.endFlows(func(c *conversation) bool { return c.Forward == m.Forward })
 	g.config.Refused(int(m.Forward), fmt.Errorf("relay lost the public socket: %w", &proto.Error{Code: m.Code, Text: m.Text}))

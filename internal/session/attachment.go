@@ -19,6 +19,7 @@ type attachment struct {
 	session *Session
 	peer    Peer
 	slot    int
+	number  uint8              // that the agent gave the lane; 0 for none
 	outbox  chan proto.Message // to the agent; never closed
 	cancel  context.CancelFunc // ends the lane
 }
@@ -88,8 +89,8 @@ func (r *Registry) greet(channel io.ReadWriter, peer Peer, cancel context.Cancel
 		r.refuse(channel, err)
 		return nil, err
 	}
-	a := &attachment{peer: peer, cancel: cancel, outbox: make(chan proto.Message, outboxSize)}
-	a.session, err = r.join(hello.Session, peer)
+	a := &attachment{peer: peer, number: hello.Lane, cancel: cancel, outbox: make(chan proto.Message, outboxSize)}
+	a.session, err = r.join(hello, peer)
 	if err == nil {
 		err = a.session.attach(a)
 	}

@@ -15,7 +15,7 @@ import (
 func BenchmarkFlows(b *testing.B) {
 	r := NewRegistry(Config{})
 	defer r.Close()
-	s, err := r.join(proto.Token{}, key("a"))
+	s, err := r.join(proto.Hello{}, key("a"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -62,18 +62,21 @@ func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
 	return proto.Bound{Forward: m.Forward, Host: m.Host, Port: port}
 }
 
-// openOrTake opens sockets, if need be after ending a session that the same
-// key left behind on the port.
+// openOrTake opens sockets, if need be after taking the port from a session of the
+// same agent.
 func (s *Session) openOrTake(host string, port uint16) ([]*udpio.Conn, error) {
 	sockets, err := openSockets(host, port)
 	if err == nil || !addressInUse(err) {
 		return sockets, err
 	}
-	left := s.registry.abandoned(s, port)
-	if left == nil {
+	before, refused := s.registry.before(s, port)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case before == nil:
 		return nil, err
 	}
-	left.closeIfAlone("its agent started anew")
+	before.yield(port)
 	return openSockets(host, port)
 }
 

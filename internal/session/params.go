@@ -22,9 +22,9 @@ const (
 	// a round trip of any path.
 	farewell = time.Second
 
-	// grace is how long a session without lanes keeps its ports for an agent
-	// that comes back: a router's restart of its connection fits.
-	grace = 30 * time.Second
+	// DefaultGrace is how long a session without lanes keeps its ports for an
+	// agent that comes back: a router starts again, or a computer, within that.
+	DefaultGrace = time.Minute
 
 	// maxBindings bounds a session's public sockets: each costs a goroutine
 	// and a descriptor.

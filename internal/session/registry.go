@@ -42,6 +42,7 @@ type Config struct {
 	MaxFlows int           // of a session
 	MaxDelay time.Duration // after which a waiting datagram is dropped
 	Copies   int           // of each datagram on different lanes; 0 lets the session choose
+	Grace    time.Duration // how long a session without lanes keeps its ports
 	Log      *slog.Logger
 
 	Networks    *access.Networks // of clients that may come; nil means all
@@ -71,7 +72,8 @@ func NewRegistry(config Config) *Registry {
 }
 
 // join finds the session the agent asks for, or makes one.
-func (r *Registry) join(token proto.Token, peer Peer) (*Session, error) {
+func (r *Registry) join(hello proto.Hello, peer Peer) (*Session, error) {
+	token := hello.Session
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -88,7 +90,7 @@ func (r *Registry) join(token proto.Token, peer Peer) (*Session, error) {
 		return nil, &proto.Error{Code: proto.CodeLimit, Text: "this key has too many sessions at the relay"}
 	}
 	rand.Read(token[:]) // never fails, see crypto/rand
-	s := newSession(r, token, peer)
+	s := newSession(r, token, hello, peer)
 	r.sessions[token] = s
 	r.perKey[peer.Fingerprint]++
 	return s, nil
@@ -119,18 +121,27 @@ func (r *Registry) Playing(fingerprint string) bool {
 	return false
 }
 
-// abandoned is a session without lanes of the same key as s that holds port,
-// or nil: the ports of an agent that was restarted are its own to take.
-func (r *Registry) abandoned(s *Session, port uint16) *Session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, other := range r.sessions {
-		if other != s && other.fingerprint == s.fingerprint && other.abandonedPort(port) {
-			return other
+// before is a session that holds port and has to give it up to s, or nil: one of
+// the same agent, started earlier, or one of the same key while its agent is away.
+// An error says that s is the earlier one of the same agent.
+func (r *Registry) before(s *Session, port uint16) (*Session, error) {
+	for _, other := range r.all() {
+		if other == s || other.fingerprint != s.fingerprint || !other.has(port) {
+			continue
+		}
+		same := other.agent == s.agent && s.agent != [proto.AgentSize]byte{}
+		switch {
+		case same && other.generation > s.generation:
+			return nil, errOutlived
+		case same && other.generation < s.generation, other.away():
+			return other, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
+
+// errOutlived refuses a port to an agent that another run of it has replaced.
+var errOutlived = &proto.Error{Code: proto.CodeOutlived, Text: "the same agent, started again later, has it"}
 
 // all is the sessions there are now.
 func (r *Registry) all() []*Session {
@@ -161,6 +172,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxDelay <= 0 {
 		c.MaxDelay = defaultMaxDelay
+	}
+	if c.Grace <= 0 {
+		c.Grace = DefaultGrace
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

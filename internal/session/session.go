@@ -24,6 +24,8 @@ type Session struct {
 	registry    *Registry
 	token       proto.Token
 	fingerprint string
+	agent       [proto.AgentSize]byte // zero: unknown
+	generation  uint64
 	log         *slog.Logger
 	config      Config
 	set         *lane.Set
@@ -59,11 +61,13 @@ type conversation struct {
 	answered bool // the target has spoken; guarded by session.mu
 }
 
-func newSession(r *Registry, token proto.Token, peer Peer) *Session {
+func newSession(r *Registry, token proto.Token, hello proto.Hello, peer Peer) *Session {
 	s := &Session{
 		registry:    r,
 		token:       token,
 		fingerprint: peer.Fingerprint,
+		agent:       hello.Agent,
+		generation:  hello.Generation,
 		log:         r.config.Log.With("session", fmt.Sprintf("%x", token[:4]), "key", peer.Name),
 		config:      r.config,
 		bindings:    make(map[uint32]*binding),
@@ -72,14 +76,19 @@ func newSession(r *Registry, token proto.Token, peer Peer) *Session {
 	s.set = lane.NewSet(&s.drops, r.config.Copies)
 	s.sweep = time.AfterFunc(time.Hour, s.sweepFlows)
 	s.sweep.Stop()
-	s.grace = time.AfterFunc(grace, s.expire)
+	s.grace = time.AfterFunc(r.config.Grace, s.expire)
 	return s
 }
 
-// attach reserves a slot for a lane.
+// attach reserves a slot for a lane, and ends the one whose place it takes.
 func (s *Session) attach(a *attachment) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, other := range s.slots {
+		if other != nil && a.number != 0 && other.number == a.number {
+			other.cancel()
+		}
+	}
 	if s.closed {
 		return &proto.Error{Code: proto.CodeUnknownSession, Text: "the session has just ended; start a new one"}
 	}
@@ -110,7 +119,7 @@ func (s *Session) detach(a *attachment) {
 	s.lanes--
 	keep := len(s.bindings) > 0
 	if s.lanes == 0 && !s.closed && keep {
-		s.grace.Reset(grace)
+		s.grace.Reset(s.config.Grace)
 	}
 	s.mu.Unlock()
 	if !keep {
@@ -121,19 +130,42 @@ func (s *Session) detach(a *attachment) {
 // expire ends a session that stayed without lanes.
 func (s *Session) expire() { s.closeIfAlone("its agent did not come back") }
 
-// abandonedPort reports whether s has no lane and holds port.
-func (s *Session) abandonedPort(port uint16) bool {
+// away reports whether s has no lane.
+func (s *Session) away() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lanes > 0 || s.closed {
-		return false
-	}
+	return s.lanes == 0
+}
+
+// has reports whether s holds port.
+func (s *Session) has(port uint16) bool { return s.holder(port) != nil }
+
+// holder is the binding that holds port, or nil.
+func (s *Session) holder(port uint16) *binding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, b := range s.bindings {
 		if b.port == port {
-			return true
+			return b
 		}
 	}
-	return false
+	return nil
+}
+
+// yield gives a port up to the same agent, started again, and ends the session if
+// it has no other and no lane.
+func (s *Session) yield(port uint16) {
+	b := s.holder(port)
+	if b == nil || !s.takeAway(b, proto.CodeOutlived, errOutlived.Text) {
+		return
+	}
+	s.log.Info("binding handed over", "network", "udp", "address", b.sockets[0].LocalAddr().String())
+	s.mu.Lock()
+	bare := len(s.bindings) == 0
+	s.mu.Unlock()
+	if bare {
+		s.closeIfAlone("its agent started anew")
+	}
 }
 
 // close ends the session on purpose; see end.

@@ -138,12 +138,12 @@ func TestSessionBoundsItsLanes(t *testing.T) {
 func TestRegistryBoundsAKeysSessions(t *testing.T) {
 	r := newDesk(t, Config{}).Registry
 	for range maxSessions {
-		_, err := r.join(proto.Token{}, key("a"))
+		_, err := r.join(proto.Hello{}, key("a"))
 		require.NoError(t, err)
 	}
-	_, err := r.join(proto.Token{}, key("a"))
+	_, err := r.join(proto.Hello{}, key("a"))
 	require.ErrorIs(t, err, &proto.Error{Code: proto.CodeLimit})
-	_, err = r.join(proto.Token{}, key("b"))
+	_, err = r.join(proto.Hello{}, key("b"))
 	require.NoError(t, err)
 }
 
