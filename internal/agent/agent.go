@@ -20,6 +20,7 @@ import (
 
 	"funnel/internal/forward"
 	"funnel/internal/instance"
+	"funnel/internal/netwatch"
 	"funnel/internal/pace"
 	"funnel/internal/replay"
 	"funnel/internal/trust"
@@ -141,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.carried.tasks.Wait()
 	defer end()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.watchNetwork(ctx) })
 	if len(a.tcp) > 0 {
 		group.Go(func() error { return a.keepLink(ctx) })
 	}
@@ -152,6 +154,24 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// watchNetwork has dead paths noticed and links dialled at once when the host's
+// network changes, until ctx ends.
+func (a *Agent) watchNetwork(ctx context.Context) error {
+	watcher := netwatch.New(a.config.Log)
+	var watching sync.WaitGroup
+	watching.Go(func() { watcher.Run(ctx) })
+	defer watching.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case change := <-watcher.Changes():
+			a.config.Log.Info("the network has changed", "change", change.String())
+			a.dialer.paths.changed()
+		}
+	}
 }
 
 // slots bound how many there are of something at a time.
