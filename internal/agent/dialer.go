@@ -53,11 +53,9 @@ func (d *dialer) dial(ctx context.Context, sentinel bool) (*link, error) {
 	return l, d.note(err)
 }
 
-// connect is the TCP part. net.Dialer tries a name's addresses of both families
-// so that a broken one costs a fraction of a second (RFC 8305).
+// connect is the TCP part.
 func (d *dialer) connect(ctx context.Context) (*tcpio.Conn, error) {
-	netDialer := net.Dialer{Timeout: connectTimeout, KeepAlive: -1}
-	raw, err := netDialer.DialContext(ctx, "tcp", d.config.Address)
+	raw, err := dialTCP(ctx, net.DefaultResolver.LookupNetIP, d.config.Address)
 	if err != nil {
 		return nil, &unreachedError{fmt.Errorf("connect to %s: %w", d.config.Address, err)}
 	}

@@ -3,10 +3,14 @@ package agent
 import "time"
 
 const (
-	// connectTimeout bounds one TCP connect to the relay, all its addresses
-	// together. A reachable host answers within its round trip and a lost SYN
+	// connectTimeout bounds one TCP connect to the relay, the lookup of its name
+	// and all its addresses together. A reachable host answers within its round trip and a lost SYN
 	// is repeated after 1 and 3 s (RFC 6298), so 15 s outlasts three losses.
 	connectTimeout = 15 * time.Second
+
+	// connectStagger is how long one address of the relay is tried alone before
+	// the next is tried beside it: RFC 8305 §5 recommends it.
+	connectStagger = 250 * time.Millisecond
 
 	// exchangeTimeout bounds the SSH handshake up to the relay's host key, and
 	// again what follows once a person has answered a question about it. It

@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// TestAddressesThatHangDontHideOneThatAnswers: more of them than would fit into
+// connectTimeout if each took its share. They hang as their queue of
+// connections to accept is full.
+func TestAddressesThatHangDontHideOneThatAnswers(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	var all []netip.Addr
+	for i := byte(2); i < 6; i++ {
+		hang(t, [4]byte{127, 0, 0, i}, port)
+		all = append(all, netip.AddrFrom4([4]byte{127, 0, 0, i}))
+	}
+	all = append(all, netip.MustParseAddr("127.0.0.1"))
+	conn, err := dialTCP(t.Context(), finds(all, nil), "relay.example:"+strconv.Itoa(port))
+	require.NoError(t, err)
+	defer conn.Close()
+	require.Equal(t, listener.Addr().String(), conn.RemoteAddr().String())
+}
+
+// hang has connects to addr swallowed until the test ends.
+func hang(t *testing.T, addr [4]byte, port int) {
+	t.Helper()
+	to := &unix.SockaddrInet4{Addr: addr, Port: port}
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(listener) })
+	require.NoError(t, unix.Bind(listener, to))
+	require.NoError(t, unix.Listen(listener, 0))
+	// The queue holds one more than asked for; the rest is for certainty.
+	for range 4 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		require.NoError(t, err)
+		t.Cleanup(func() { unix.Close(fd) })
+		if err := unix.Connect(fd, to); err != nil {
+			require.ErrorIs(t, err, unix.EINPROGRESS)
+		}
+	}
+}
