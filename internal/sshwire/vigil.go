@@ -113,6 +113,7 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 		case <-ctx.Done():
 			return
 		case err := <-answered:
+			w.asking = false
 			if err != nil {
 				return // the link is closed
 			}
@@ -142,7 +143,6 @@ func (w *watch) answer(now time.Time) {
 	w.mu.Lock()
 	w.rtt = now.Sub(w.asked)
 	w.mu.Unlock()
-	w.asking = false
 	w.heard, w.proven = now, now
 	w.setDoubt(false)
 }
