@@ -92,7 +92,8 @@ func permissions(grant *access.Grant) *ssh.Permissions {
 }
 
 // punish logs a login that failed and adds to its source's penalties. Whatever
-// connects to a public port without even showing a key is no news.
+// connects to a public port without even showing a key is no news; and where an
+// agent logged in before, it is half a login that a broken line has left behind.
 func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
 	now := time.Now()
 	amount := r.limits.Penalties.NoAuth
@@ -108,6 +109,9 @@ func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
 		r.log.Debug("login took too long", "remote", remote.String())
 	default:
 		r.log.Debug("connection ended before a login", "remote", remote.String(), "cause", err)
+	}
+	if attempt.refusal == nil && r.startups.knows(remote.Addr()) {
+		return
 	}
 	if kept := r.book.add(remote.Addr(), amount, now); kept > 0 {
 		r.log.Warn("source kept out", "source", r.limits.source(remote.Addr()).String(), "duration", kept)

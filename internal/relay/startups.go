@@ -132,6 +132,14 @@ func (s *startups) remember(remote netip.Addr, now time.Time) {
 	s.known[source] = now
 }
 
+// knows says whether a source has logged in lately.
+func (s *startups) knows(remote netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.known[s.group(remote)]
+	return known
+}
+
 // tally counts what is there under each name, up to a bound. Safe for
 // concurrent use.
 type tally struct {
