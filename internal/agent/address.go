@@ -64,7 +64,9 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 	return ordered
 }
 
-// dialFirst connects to whichever address answers first. When it returns
+// dialFirst connects to whichever address answers first. While none does, each is
+// tried again every connectAgain: the kernel takes longer and longer before it
+// repeats a SYN, which may be long after the line has come back. When it returns
 // nothing of the other attempts is left. If all fail, the error is the first's.
 func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -75,7 +77,7 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 	results := make(chan result)
 	started, ended := 0, 0
 	next := func() {
-		to := netip.AddrPortFrom(addrs[started], port).String()
+		to := netip.AddrPortFrom(addrs[started%len(addrs)], port).String()
 		started++
 		go func() {
 			dialer := net.Dialer{KeepAlive: -1}
@@ -105,7 +107,7 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 			if first == nil {
 				first = r.err
 			}
-			if ended == len(addrs) {
+			if ended == started && started >= len(addrs) {
 				return nil, first
 			}
 			// One that refuses lets the next begin at once.
@@ -114,8 +116,11 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 				next()
 			}
 		case <-stagger.C:
-			if started < len(addrs) {
+			if started < maxConnects {
 				next()
+			}
+			if started >= len(addrs) {
+				stagger.Reset(max(connectStagger, connectAgain/time.Duration(len(addrs))))
 			}
 		}
 	}

@@ -16,8 +16,9 @@ import (
 
 // dialer makes links to the relay. Safe for concurrent use.
 type dialer struct {
-	config Config
-	paths  *paths
+	config   Config
+	paths    *paths
+	resolver resolver
 
 	// first is held by a login until one has succeeded, so that a person is
 	// asked one question at a time, and asked it once.
@@ -29,7 +30,9 @@ type dialer struct {
 	permanent error // what no later dial will mend either
 }
 
-func newDialer(config Config) *dialer { return &dialer{config: config, paths: newPaths()} }
+func newDialer(config Config) *dialer {
+	return &dialer{config: config, paths: newPaths(), resolver: resolver{find: net.DefaultResolver.LookupNetIP}}
+}
 
 // dial connects to the relay and logs in. The name is looked up each time, as
 // the relay may have moved. An error is permanent in the sense of Permanent
@@ -55,9 +58,12 @@ func (d *dialer) dial(ctx context.Context, sentinel bool) (*link, error) {
 
 // connect is the TCP part.
 func (d *dialer) connect(ctx context.Context) (*tcpio.Conn, error) {
-	raw, err := dialTCP(ctx, net.DefaultResolver.LookupNetIP, d.config.Address)
+	raw, err := dialTCP(ctx, d.resolver.lookup, d.config.Address)
 	if err != nil {
 		return nil, &unreachedError{fmt.Errorf("connect to %s: %w", d.config.Address, err)}
+	}
+	if to, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
+		d.resolver.connected(to.AddrPort().Addr())
 	}
 	if err := tcpio.Tune(raw); err != nil {
 		d.config.Log.Debug("tune connection to relay", "error", err)

@@ -4,13 +4,25 @@ import "time"
 
 const (
 	// connectTimeout bounds one TCP connect to the relay, the lookup of its name
-	// and all its addresses together. A reachable host answers within its round trip and a lost SYN
-	// is repeated after 1 and 3 s (RFC 6298), so 15 s outlasts three losses.
+	// and all its addresses together. A reachable host answers within its round
+	// trip and a lost SYN is repeated every second, so 15 s outlast many losses.
 	connectTimeout = 15 * time.Second
 
 	// connectStagger is how long one address of the relay is tried alone before
 	// the next is tried beside it: RFC 8305 §5 recommends it.
 	connectStagger = 250 * time.Millisecond
+
+	// connectAgain is how often all addresses are tried again while none answers,
+	// and maxConnects how many attempts there may be in all: a round trip is
+	// shorter than the one on any path that games are played over, and an attempt
+	// costs a packet of 60 bytes.
+	connectAgain = time.Second
+	maxConnects  = 24
+
+	// lookupPatience is how long DNS may take to name the relay's addresses before
+	// the one that is known is tried instead: a resolver that works answers within
+	// a round trip or two.
+	lookupPatience = time.Second
 
 	// exchangeTimeout bounds the SSH handshake up to the relay's host key, and
 	// again what follows once a person has answered a question about it. It
