@@ -22,7 +22,6 @@ type attachment struct {
 	owes    bool   // an ack, whether there is something new or not
 	acking  bool   // somebody is sending an ack
 	told    uint64 // position that an ack was begun with
-	heard   uint64 // position that was told for sure, unless the channel is lost
 }
 
 // attach makes the channel the present one, if the conn is still there and admit,
@@ -50,7 +49,9 @@ func (c *Conn) attach(channel ssh.Channel, requests <-chan *ssh.Request, admit f
 	c.channels++
 	c.away.stop()
 	a.told = c.in.position()
-	a.heard = a.told
+	if !a.owes {
+		c.in.told = a.told
+	}
 	c.at = a
 	c.tasks.Go(func() { c.drain(a) })
 	c.attached.Signal()

@@ -30,6 +30,7 @@ type incoming struct {
 	handing  bool   // the last of them are being written to local
 	ended    bool   // by the other end, after total
 	total    uint64
+	told     uint64 // position that the other end was told, unless the channel was lost meanwhile
 	closing  bool // the end is passed on to local, or was
 	closed   bool // it was
 }

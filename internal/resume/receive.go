@@ -139,8 +139,9 @@ func (c *Conn) acknowledge() {
 		c.mu.Lock()
 		if err != nil {
 			c.lose(a)
+			break
 		}
-		a.heard = position
+		c.in.told = max(c.in.told, position)
 	}
 	a.acking = false
 	c.settle()
