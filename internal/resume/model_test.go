@@ -365,3 +365,35 @@ func TestEveryByteArrivesOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestCleanEndNeedsNoSecondWord ends conns over a link that stays up, where the
+// end that is done first closes the channel right behind its last ack.
+func TestCleanEndNeedsNoSecondWord(t *testing.T) {
+	l := newLink(t, 0, 0)
+	require.NotNil(t, l)
+	for range 200 {
+		client, relayLocal := tcp(t)
+		target, agentLocal := tcp(t)
+		relay, agent := New(relayLocal, Options{}), New(agentLocal, Options{})
+		var tasks sync.WaitGroup
+		var relayErr, agentErr error
+		tasks.Go(func() {
+			channel, requests, err := (<-l.offers).Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			agent.Open(channel, requests)
+			_, agentErr = agent.Run(t.Context())
+		})
+		channel, requests, err := l.relay.OpenChannel(sshwire.ChannelResumable, nil)
+		require.NoError(t, err)
+		relay.Open(channel, requests)
+		tasks.Go(func() { _, relayErr = relay.Run(t.Context()) })
+		require.NoError(t, client.CloseWrite())
+		require.NoError(t, target.CloseWrite())
+		tasks.Wait()
+		require.NoError(t, relayErr)
+		require.NoError(t, agentErr)
+	}
+}
