@@ -31,8 +31,8 @@ type incoming struct {
 	ended    bool   // by the other end, after total
 	total    uint64
 	told     uint64 // position that the other end was told, unless the channel was lost meanwhile
-	closing  bool // the end is passed on to local, or was
-	closed   bool // it was
+	closing  bool   // the end is passed on to local, or was
+	closed   bool   // it was
 }
 
 // position is up to where everything was received: the end counts as one.
