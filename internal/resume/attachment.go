@@ -19,10 +19,10 @@ type attachment struct {
 	known   bool   // where the other end is; until then nothing is sent
 	sent    uint64 // position up to which a Write has begun
 	writing bool   // somebody is writing
+	broken  bool   // nothing can be read from it or written to it any more
 	owes    bool   // an ack, whether there is something new or not
 	acking  bool   // somebody is sending an ack
 	told    uint64 // position that an ack was begun with
-	heard   uint64 // position that was told for sure, unless the channel is lost
 }
 
 // attach makes the channel the present one, if the conn is still there and admit,
@@ -50,7 +50,9 @@ func (c *Conn) attach(channel ssh.Channel, requests <-chan *ssh.Request, admit f
 	c.channels++
 	c.away.stop()
 	a.told = c.in.position()
-	a.heard = a.told
+	if !a.owes {
+		c.in.told = a.told
+	}
 	c.at = a
 	c.tasks.Go(func() { c.drain(a) })
 	c.attached.Signal()
@@ -82,6 +84,18 @@ func (c *Conn) know(a *attachment, position uint64) {
 	c.settle()
 }
 
+// fault notes that reading or writing has failed. The channel stays the present
+// one until drain has taken the requests that came before, as the other end may
+// have closed it behind its last ack.
+func (c *Conn) fault(a *attachment) {
+	if c.at != a || a.broken {
+		return
+	}
+	a.broken = true
+	c.tasks.Go(func() { closeChannel(a.channel, false) }) // if it was an EOF alone
+	c.away.start(c.options.Patience)
+}
+
 // lose ends the use of a channel, if it is the present one.
 func (c *Conn) lose(a *attachment) {
 	if c.at != a {
@@ -89,7 +103,9 @@ func (c *Conn) lose(a *attachment) {
 	}
 	c.at = nil
 	c.in.forget()
-	c.tasks.Go(func() { closeChannel(a.channel, false) })
+	if !a.broken {
+		c.tasks.Go(func() { closeChannel(a.channel, false) })
+	}
 	c.away.start(c.options.Patience)
 }
 

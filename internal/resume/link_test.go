@@ -71,11 +71,13 @@ func newLink(t testing.TB, relayBudget, agentBudget int64) *link {
 	var logins, tasks sync.WaitGroup
 	var relay *ssh.ServerConn
 	logins.Go(func() {
-		conn, channels, requests, err := ssh.NewServerConn(newFragile(server, relayBudget), serverConfig)
+		transport := newFragile(server, relayBudget)
+		conn, channels, requests, err := ssh.NewServerConn(transport, serverConfig)
 		if err != nil {
 			l.cut()
 			return
 		}
+		transport.ssh.Store(&conn.Conn)
 		relay = conn
 		tasks.Go(func() { ssh.DiscardRequests(requests) })
 		tasks.Go(func() {
@@ -121,6 +123,7 @@ type fragile struct {
 	*net.TCPConn
 	endless bool
 	budget  atomic.Int64
+	ssh     atomic.Pointer[ssh.Conn] // once the login is through
 }
 
 func newFragile(conn *net.TCPConn, budget int64) *fragile {
@@ -145,13 +148,17 @@ func (f *fragile) Write(p []byte) (int, error) {
 	return n, net.ErrClosed
 }
 
-// Read closes the connection before it reports that it has ended. Otherwise
-// x/crypto/ssh may take an OpenChannel for a moment after it has given up all
-// channels, and leave it waiting for ever.
+// Read makes x/crypto/ssh notice that it can't write any more before it reports
+// that there is nothing to read. Otherwise an OpenChannel that comes just when
+// x/crypto/ssh has given up all channels waits for ever: the first write that
+// fails is not reported to who wrote.
 func (f *fragile) Read(p []byte) (int, error) {
 	n, err := f.TCPConn.Read(p)
 	if err != nil {
 		f.Close()
+		if conn := f.ssh.Load(); conn != nil {
+			_, _, _ = (*conn).SendRequest("", false, nil)
+		}
 	}
 	return n, err
 }

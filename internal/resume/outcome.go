@@ -15,7 +15,10 @@ var (
 // settle ends the conn if both directions have ended and both ends know it. Like
 // the others of this file it is called with mu held.
 func (c *Conn) settle() {
-	told := c.orphaned || c.at != nil && c.at.heard == c.in.position()
+	// That the other end has heard of its own end's arrival can't be known, only
+	// that it was said: the other end may have finished and closed the channel
+	// before SendRequest returned. If it hasn't heard, it learns by Gone.
+	told := c.orphaned || c.in.told == c.in.position()
 	if c.state == running && told && c.out.confirmed() && c.in.closed {
 		c.conclude(nil, false)
 	}

@@ -30,8 +30,9 @@ type incoming struct {
 	handing  bool   // the last of them are being written to local
 	ended    bool   // by the other end, after total
 	total    uint64
-	closing  bool // the end is passed on to local, or was
-	closed   bool // it was
+	told     uint64 // position that the other end was told, unless the channel was lost meanwhile
+	closing  bool   // the end is passed on to local, or was
+	closed   bool   // it was
 }
 
 // position is up to where everything was received: the end counts as one.

@@ -33,7 +33,7 @@ func (c *Conn) receive() {
 		}
 		if err != nil {
 			c.mu.Lock()
-			c.lose(a)
+			c.fault(a)
 			c.mu.Unlock()
 		}
 	}
@@ -43,7 +43,7 @@ func (c *Conn) receive() {
 func (c *Conn) await() *attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.at == nil && c.state == running {
+	for c.state == running && (c.at == nil || c.at.broken) {
 		c.attached.Wait()
 	}
 	if c.state != running {
@@ -127,7 +127,7 @@ func (c *Conn) passEnd() {
 // acks go out one after the other all the same.
 func (c *Conn) acknowledge() {
 	a := c.at
-	if a == nil || a.acking {
+	if a == nil || a.acking || a.broken {
 		return
 	}
 	a.acking = true
@@ -138,9 +138,10 @@ func (c *Conn) acknowledge() {
 		_, err := a.channel.SendRequest(sshwire.RequestAck, false, payload)
 		c.mu.Lock()
 		if err != nil {
-			c.lose(a)
+			c.fault(a)
+			break
 		}
-		a.heard = position
+		c.in.told = max(c.in.told, position)
 	}
 	a.acking = false
 	c.settle()

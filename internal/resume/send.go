@@ -49,11 +49,11 @@ func (c *Conn) send() {
 // else is at it. It is called with mu held, and gives it up while it writes.
 func (c *Conn) flush() {
 	a := c.at
-	if a == nil || !a.known || a.writing {
+	if a == nil || !a.known || a.writing || a.broken {
 		return
 	}
 	a.writing = true
-	for c.at == a {
+	for c.at == a && !a.broken {
 		chunk, data := c.out.kept.piece(a.sent)
 		var err error
 		switch {
@@ -75,7 +75,7 @@ func (c *Conn) flush() {
 			return
 		}
 		if err != nil {
-			c.lose(a)
+			c.fault(a)
 		}
 	}
 }
