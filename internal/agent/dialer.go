@@ -79,10 +79,11 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 	// NewClientConn knows no context; without its connection it returns.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	lifeline := sshwire.NewLifeline(conn, nil)
 	clock := &loginClock{conn: conn}
 	clock.allow(exchangeTimeout)
 	address := d.config.Address
-	sshConn, channels, requests, err := ssh.NewClientConn(conn, address, d.clientConfig(ctx, clock))
+	sshConn, channels, requests, err := ssh.NewClientConn(lifeline, address, d.clientConfig(ctx, clock))
 	if err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
@@ -91,6 +92,7 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 		return nil, classify(fmt.Errorf("log in to %s: %w", address, err), d.config.User, address)
 	}
 	clock.finish()
+	lifeline.Carries(sshConn)
 	quiet, patience := d.config.KeepaliveInterval, d.config.KeepaliveInterval*time.Duration(d.config.KeepaliveCount)
 	if sentinel {
 		quiet = min(quiet, sentinelQuiet)

@@ -12,6 +12,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/limit"
+	"funnel/internal/sshwire"
 	"funnel/internal/tcpio"
 )
 
@@ -24,7 +25,7 @@ var errNoGrant = errors.New("the login brought no grant")
 
 // login authenticates the client of transport, which the caller owns. It logs
 // why it didn't.
-func (r *Relay) login(ctx context.Context, transport *endWatch, remote netip.AddrPort) (*link, error) {
+func (r *Relay) login(ctx context.Context, transport *sshwire.Lifeline, remote netip.AddrPort) (*link, error) {
 	if err := tcpio.Tune(transport); err != nil {
 		r.log.Debug("tune connection", "remote", remote.String(), "error", err)
 	}
@@ -42,6 +43,7 @@ func (r *Relay) login(ctx context.Context, transport *endWatch, remote netip.Add
 		return nil, err
 	}
 	_ = transport.SetDeadline(time.Time{})
+	transport.Carries(server.Conn)
 	grant, err := grantOf(server.Permissions)
 	if err != nil {
 		server.Close()

@@ -209,7 +209,7 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	if !ok {
 		return
 	}
-	l, err := r.login(ctx, &endWatch{Conn: tcpio.NewConn(conn), end: end}, remote)
+	l, err := r.login(ctx, sshwire.NewLifeline(tcpio.NewConn(conn), end), remote)
 	release()
 	if err != nil {
 		return
@@ -231,23 +231,6 @@ func (r *Relay) admit(remote netip.AddrPort) (release func(), ok bool) {
 		r.log.Warn("connection refused", "remote", remote.String(), "cause", cause, "held_back", held)
 	}
 	return nil, false
-}
-
-// endWatch is a connection that tells when it has ended, before x/crypto/ssh
-// gets to know and ends the channels: a client of a public port must be able to
-// tell a broken link from the end of what its target had to say.
-type endWatch struct {
-	*tcpio.Conn
-	end context.CancelCauseFunc
-}
-
-// Read reads, and calls end with the first error.
-func (w *endWatch) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if err != nil {
-		w.end(err)
-	}
-	return n, err
 }
 
 // addrPort is the address of a TCP connection, an IPv4 address never in its

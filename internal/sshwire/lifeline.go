@@ -1,0 +1,48 @@
+package sshwire
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/tcpio"
+)
+
+// Lifeline is the connection below a link. It makes its end known.
+//
+// To its owner it tells it before x/crypto/ssh gets to know and ends the
+// channels: a client of a public port must be able to tell a broken link from the
+// end of what its target had to say. To x/crypto/ssh it tells it so that a channel
+// which is being opened at that moment fails: left alone, an OpenChannel that
+// comes after the channels were dropped, and before a write has failed, waits for
+// an answer for ever.
+type Lifeline struct {
+	*tcpio.Conn
+	onEnd func(error)
+	link  atomic.Pointer[ssh.Conn]
+}
+
+// NewLifeline makes conn, which it owns from now on, a Lifeline. OnEnd is called
+// with each error of Read; it may be nil.
+func NewLifeline(conn *tcpio.Conn, onEnd func(error)) *Lifeline {
+	return &Lifeline{Conn: conn, onEnd: onEnd}
+}
+
+// Carries names the link that runs over it, once there is one.
+func (l *Lifeline) Carries(link ssh.Conn) { l.link.Store(&link) }
+
+// Read reads. With the first error the connection is closed.
+func (l *Lifeline) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if l.onEnd != nil {
+		l.onEnd(err)
+	}
+	if link := l.link.Load(); link != nil {
+		_ = l.Close()
+		_, _, _ = (*link).SendRequest(RequestKeepalive, false, nil) // the write that fails
+	}
+	return n, err
+}
