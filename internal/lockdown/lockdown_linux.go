@@ -36,7 +36,7 @@ func enter(files Files, log *slog.Logger) error {
 	}
 	version, err := ll.LandlockGetABIVersion()
 	if err != nil || version < 1 {
-		log.Debug("files not locked down", "cause", "the kernel has no Landlock, or it is turned off", "error", err)
+		log.Debug("files not locked down", "cause", "the kernel has no Landlock, or it is turned off or kept from us", "error", err)
 		return nil
 	}
 	var watched []string
