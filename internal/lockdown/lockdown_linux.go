@@ -20,7 +20,7 @@ const (
 
 // all is what the newest Landlock that the library knows can take, but for the
 // network. An older one takes what it can.
-var all = landlock.MustConfig(landlock.V11.HandledAccessFS, landlock.V11.Scoped).BestEffort()
+var all = landlock.Config{HandledAccessFS: landlock.V11.HandledAccessFS, Scoped: landlock.V11.Scoped}.BestEffort()
 
 // library is files that Go's standard library reads more than once or late:
 // for its resolver, and for the length of a listener's queue.
@@ -66,6 +66,6 @@ func enter(files Files, log *slog.Logger) error {
 // settle has the standard library read now what it reads only once, the time
 // zone, and keeps it from the C library's resolver, which loads programs.
 func settle() {
-	time.Now().Zone()
+	_, _ = time.Now().Zone()
 	net.DefaultResolver.PreferGo = true
 }
