@@ -11,20 +11,7 @@ import (
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/ssh"
 )
-
-// login logs in as any SSH client may.
-func (r *relay) login(key identity) (*ssh.Client, error) {
-	hostKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(r.hostKey))
-	if err != nil {
-		return nil, err
-	}
-	return ssh.Dial("tcp", r.address, &ssh.ClientConfig{
-		User: "x", Auth: []ssh.AuthMethod{ssh.PublicKeys(key.signer)},
-		HostKeyCallback: ssh.FixedHostKey(hostKey), Timeout: patience,
-	})
-}
 
 // TestRelayIsLockedDown: a relay that runs follows its files however they are
 // replaced, and can't get at any other.
@@ -56,24 +43,24 @@ func TestRelayIsLockedDown(t *testing.T) {
 		// The file is made, and replaced, by other processes.
 		command("authorize", "--authorized-keys", keys, first.public)
 		command("authorize", "--authorized-keys", keys, second.public)
-		kept, err := r.login(first)
+		kept, err := r.loginAs("x", first)
 		require.NoError(t, err)
 		defer kept.Close()
-		ended, err := r.login(second)
+		ended, err := r.loginAs("x", second)
 		require.NoError(t, err)
 		defer ended.Close()
 		command("keys", "revoke", "--authorized-keys", keys, "--revoked-keys", revoked, second.public)
 		require.Error(t, ended.Wait())
-		_, err = r.login(second)
+		_, err = r.loginAs("x", second)
 		require.Error(t, err)
-		again, err := r.login(first)
+		again, err := r.loginAs("x", first)
 		require.NoError(t, err)
 		require.NoError(t, again.Close())
 
 		// A link leads the relay out of its directories. Root could follow it.
 		require.NoError(t, os.Symlink(elsewhere, filepath.Join(files, "link")))
 		require.NoError(t, os.Rename(filepath.Join(files, "link"), keys))
-		client, err := r.login(third)
+		client, err := r.loginAs("x", third)
 		if !lockedDown {
 			require.NoError(t, err)
 			require.NoError(t, client.Close())
