@@ -15,7 +15,7 @@ SYSTEMS       = linux darwin windows freebsd
 ARCHITECTURES = amd64 arm64
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test race lint fuzz bench microbench cross clean
+.PHONY: help build demo test race lint units fuzz bench microbench cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ lint: ## check formatting, go vet, staticcheck, and that go.mod is tidy
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+
+# The exposure that systemd-analyze may find, in tenths: 0 is none, 100 all.
+EXPOSURE = 20
+
+units: ## check that the systemd units stay locked down (needs systemd)
+	@set -e; mkdir -p bin; for unit in packaging/systemd/*.service; do \
+		systemd-analyze security --offline=true --no-pager --threshold=$(EXPOSURE) $$unit > bin/exposure 2>&1 \
+			&& tail -n 1 bin/exposure || { cat bin/exposure; exit 1; }; \
+	done
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list ./...); do \

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"syscall"
 
@@ -12,6 +13,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/keys"
+	"funnel/internal/lockdown"
 	"funnel/internal/obs"
 	"funnel/internal/relay"
 )
@@ -70,6 +72,9 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err != nil {
 		return fmt.Errorf("--host-key: %w", err)
 	}
+	if err := c.lockDown(path, log); err != nil {
+		return err
+	}
 	addresses, err := r.Listen()
 	if err != nil {
 		return explainListen(err)
@@ -106,6 +111,21 @@ func (c *serveCommand) hostKeys(ctx context.Context) ([]ssh.Signer, error) {
 		signers = append(signers, key)
 	}
 	return signers, nil
+}
+
+// lockDown takes from the process what it doesn't need any more.
+func (c *serveCommand) lockDown(authorizedKeys string, log *slog.Logger) error {
+	if c.NoLockdown {
+		return nil
+	}
+	files := lockdown.Files{Watched: []string{authorizedKeys, c.UserCAKeys, c.RevokedKeys, c.ClientNetworks}}
+	if directory, err := c.directory(); err == nil { // whoever needs one has said so
+		files.State = directory
+	}
+	if err := lockdown.Enter(files, log); err != nil {
+		return fmt.Errorf("lock down: %w; --no-lockdown does without", err)
+	}
+	return nil
 }
 
 // explainListen says what to do about an address that can't be listened on.

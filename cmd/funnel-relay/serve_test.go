@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// What runs in the test's own process must not lock it down.
+
 // TestServe: the relay says where and who it is and what to type next, and who
 // stops it meets no error.
 func TestServe(t *testing.T) {
@@ -22,7 +24,7 @@ func TestServe(t *testing.T) {
 		var stderr bytes.Buffer
 		status := make(chan int, 1)
 		go func() {
-			status <- run(ctx, []string{"--listen", "127.0.0.1:0", "--state-dir", directory}, strings.NewReader(""), w, &stderr)
+			status <- run(ctx, []string{"--no-lockdown", "--listen", "127.0.0.1:0", "--state-dir", directory}, strings.NewReader(""), w, &stderr)
 			w.Close()
 		}()
 		greeting := make([]byte, 0, 4096)
@@ -48,7 +50,7 @@ func TestServe(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	var stderr bytes.Buffer
 	// The same port twice: the second can't be had.
-	status := run(t.Context(), []string{"--state-dir", t.TempDir(), "--listen", "127.0.0.1:28713", "--listen", "127.0.0.1:28713"},
+	status := run(t.Context(), []string{"--no-lockdown", "--state-dir", t.TempDir(), "--listen", "127.0.0.1:28713", "--listen", "127.0.0.1:28713"},
 		strings.NewReader(""), io.Discard, &stderr)
 	require.Equal(t, statusFailed, status)
 	require.Contains(t, stderr.String(), "--listen 127.0.0.1:28713: the port is in use; name another, or stop the program that has it")

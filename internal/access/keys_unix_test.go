@@ -5,6 +5,7 @@ package access
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,18 @@ func TestFileOthersMayWriteIsNotReliedOn(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Dir(f.path), 0o777|os.ModeSticky))
 	_, err = f.authorize(2)
 	require.NoError(t, err, "as in /tmp")
+}
+
+func TestForeign(t *testing.T) {
+	f := newTestFile(t, "")
+	const somebody = 54321
+	if os.Getuid() == 0 {
+		require.NoError(t, os.Chown(f.path, somebody, -1))
+	}
+	info, err := os.Stat(f.path)
+	require.NoError(t, err)
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	require.False(t, foreign(info, owner))
+	require.True(t, foreign(info, owner+1))
+	require.False(t, foreign(info, 0), "root")
 }

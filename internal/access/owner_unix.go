@@ -25,3 +25,10 @@ func keepOwner(f *os.File, like fs.FileInfo) error {
 	}
 	return nil
 }
+
+// foreign says whether a file belongs to somebody who is neither root nor user.
+// For root everybody's files are its own: whoever named them decided so.
+func foreign(info fs.FileInfo, user int) bool {
+	owner, known := info.Sys().(*syscall.Stat_t)
+	return known && user != 0 && owner.Uid != 0 && int(owner.Uid) != user
+}

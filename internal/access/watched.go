@@ -96,8 +96,9 @@ func sameVersion(a, b fs.FileInfo) bool {
 	return a != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
-// guarded refuses a file that others than its owner can change: they could let
-// themselves in (sshd's StrictModes). The mode says nothing about it on Windows.
+// guarded refuses a file that others than its owner can change, or that is
+// neither ours nor root's: they could let themselves in (sshd's StrictModes). The
+// mode says nothing about it on Windows.
 func guarded(path string, info fs.FileInfo) error {
 	if runtime.GOOS == "windows" || !info.Mode().IsRegular() {
 		return nil
@@ -105,6 +106,9 @@ func guarded(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		return fmt.Errorf("file %s can be changed by others than its owner (mode %04o) and is not relied on: run \"chmod go-w %s\"",
 			path, mode, path)
+	}
+	if foreign(info, os.Geteuid()) {
+		return fmt.Errorf("file %s belongs to another user and is not relied on: run \"chown %d %s\"", path, os.Geteuid(), path)
 	}
 	directory := filepath.Dir(path)
 	parent, err := os.Stat(directory)
@@ -114,6 +118,10 @@ func guarded(path string, info fs.FileInfo) error {
 	if mode := parent.Mode(); mode.Perm()&0o022 != 0 && mode&fs.ModeSticky == 0 {
 		return fmt.Errorf("file %s can be replaced by others than its owner, as directory %s is theirs to write (mode %04o): run \"chmod go-w %s\"",
 			path, directory, mode.Perm(), directory)
+	}
+	if foreign(parent, os.Geteuid()) {
+		return fmt.Errorf("file %s can be replaced by another user, to whom directory %s belongs: run \"chown %d %s\"",
+			path, directory, os.Geteuid(), directory)
 	}
 	return nil
 }

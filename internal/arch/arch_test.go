@@ -36,6 +36,7 @@ var exclusive = []struct{ library, importer, reason string }{
 	{"gonum.org/v1/plot", "bench", "plots are the laboratory's: the programs stay small"},
 	{"github.com/xtaci/smux", "internal/mux", "mux hides how a lane is multiplexed"},
 	{"github.com/vishvananda/", "internal/wan", "namespaces are for tests and benchmarks"},
+	{"github.com/landlock-lsm/", "internal/lockdown", "one place says what a process gives up"},
 	{"testing", "", "tests stay out of the programs"},
 	{"github.com/stretchr/testify", "", "tests stay out of the programs"},
 	{"math/rand", "", "math/rand/v2 has replaced it"},

@@ -17,8 +17,12 @@ import (
 // LoadOrCreate returns the private key in path and makes an ed25519 key there
 // when there is none, in OpenSSH's form, mode 0600, in a directory made with
 // mode 0700. Programs that start at once agree on one key, and a crash leaves
-// either the whole file or none.
+// either the whole file or none. On Unix, a directory that others can change is
+// refused.
 func LoadOrCreate(path string) (signer ssh.Signer, created bool, err error) {
+	if err := checkDirectory(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
 	ctx := context.Background() // without a prompt there is nothing to wait for
 	signer, err = Load(ctx, path, nil)
 	if !errors.Is(err, fs.ErrNotExist) {
