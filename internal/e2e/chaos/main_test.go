@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run builds the programs, runs the tests, and prints the figures.
+// run builds the programs, with the race detector if the tests have it, runs the tests, and prints the figures.
 func run(m *testing.M) int {
 	directory, err := os.MkdirTemp("", "funnel-chaos-")
 	if err != nil {
@@ -30,7 +30,11 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(directory)
-	build := exec.Command("go", "build", "-o", directory+string(filepath.Separator), "funnel/cmd/funnel-relay", "funnel/cmd/funnel-agent")
+	args := []string{"build", "-o", directory + string(filepath.Separator)}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "funnel/cmd/funnel-relay", "funnel/cmd/funnel-agent")...)
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, output)
 		return 1

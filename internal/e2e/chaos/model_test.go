@@ -17,6 +17,7 @@ import (
 type disturbance struct {
 	begun, over time.Time // over is zero while it lasts
 	opening     bool      // it hurts only connections that are being opened
+	ports       bool      // public ports may refuse connections
 }
 
 // disturbances are all of a run.
@@ -25,12 +26,12 @@ type disturbances struct {
 	list []*disturbance // guarded by mu
 }
 
-func (d *disturbances) begin(opening bool) *disturbance {
+func (d *disturbances) begin(one disturbance) *disturbance {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	one := &disturbance{begun: time.Now(), opening: opening}
-	d.list = append(d.list, one)
-	return one
+	one.begun = time.Now()
+	d.list = append(d.list, &one)
+	return &one
 }
 
 func (d *disturbances) end(one *disturbance) {
@@ -41,8 +42,9 @@ func (d *disturbances) end(one *disturbance) {
 	}
 }
 
-// excuse reports whether a connection that was opened then may break now.
-func (d *disturbances) excuse(opened time.Time) bool {
+// excuse reports whether a connection that was opened then may break now, or,
+// if it was refused, whether that may be.
+func (d *disturbances) excuse(opened time.Time, refused bool) bool {
 	// What is seen here of an end or a beginning may be a little late.
 	const slack = time.Second
 	d.mu.Lock()
@@ -50,7 +52,7 @@ func (d *disturbances) excuse(opened time.Time) bool {
 	for _, one := range d.list {
 		after := !one.over.IsZero() && opened.After(one.over.Add(slack))
 		before := one.opening && opened.Before(one.begun.Add(-slack))
-		if !after && !before {
+		if !after && !before && (one.ports || !refused) {
 			return true
 		}
 	}
@@ -98,7 +100,7 @@ func (w *world) keepStream(ctx context.Context, number uint64, draw func(*rand.R
 		case errors.As(err, &wrong):
 			w.wrong.add("stream %d, opened %.3fs after the beginning: %v", id, opened.Sub(w.wrong.begun).Seconds(), err)
 		case s == nil && ctx.Err() != nil:
-		case d.excuse(opened):
+		case d.excuse(opened, s == nil):
 			tr.mu.Lock()
 			tr.broken++
 			tr.mu.Unlock()

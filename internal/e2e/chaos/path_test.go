@@ -15,14 +15,14 @@ import (
 // delivered any more and nothing closed, while new connections work.
 func TestFrozenPath(t *testing.T) {
 	w := newWorld(t, nil)
-	w.lose(t, "path frozen", func() { w.three.HomeLink.Forget() })
+	w.lose(t, "path frozen", sized(3, 20), func() { w.three.HomeLink.Forget() })
 }
 
 // TestNewAddress: the provider gives home another address, and the old one leads
 // nowhere.
 func TestNewAddress(t *testing.T) {
 	w := newWorld(t, nil)
-	w.lose(t, "new address", func() {
+	w.lose(t, "new address", sized(2, 20), func() {
 		_, err := w.three.HomeLink.Rebind(w.three.Home)
 		require.NoError(t, err)
 	})
@@ -30,7 +30,7 @@ func TestNewAddress(t *testing.T) {
 
 // lose breaks the path over and over, and measures how soon a player, and a
 // connection that was open, have answers again, with a transfer in progress.
-func (w *world) lose(t *testing.T, what string, breakPath func()) {
+func (w *world) lose(t *testing.T, what string, tries int, breakPath func()) {
 	p := w.startPlayer(1)
 	w.answered(&p.progress)
 	stream, finish := w.startStream(1, chat)
@@ -42,7 +42,7 @@ func (w *world) lose(t *testing.T, what string, breakPath func()) {
 		figures.times(t, 1, what+": UDP answers again after", udp, 2*time.Second, 4*time.Second)
 		figures.times(t, 1, what+": an open TCP connection goes on after", tcp, 2*time.Second, 4*time.Second)
 	}()
-	for range sized(3, 20) {
+	for range tries {
 		w.answered(&p.progress)
 		w.answered(&stream.progress)
 		tr.reached(tr.received.Load() + 1)

@@ -72,6 +72,8 @@ func start(t testing.TB, host *wan.Host, environment []string, path string, args
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		require.NotContains(t, p.said(), "WARNING: DATA RACE")
+		require.NotContains(t, p.said(), "panic: ")
 		if t.Failed() {
 			t.Logf("%s said:\n%s", strings.Join(command.Args, " "), shortened(p.said()))
 		}

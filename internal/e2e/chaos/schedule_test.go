@@ -27,6 +27,14 @@ const (
 	starveRelay fault = "relay out of descriptors"
 )
 
+// kills is 1 for a fault that ends a program, else 0.
+func (f fault) kills() int {
+	if f == killAgent || f == killRelay {
+		return 1
+	}
+	return 0
+}
+
 // faults are all, each as often as it is drawn. Kills are rare, so that much
 // else happens to a process before its end.
 var faults = []fault{
@@ -63,6 +71,8 @@ func makeSchedule(seed uint64, total time.Duration) (events []event) {
 		}
 	}
 	random.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
+	// Kills come last: what else happens must not break anything.
+	slices.SortStableFunc(first, func(a, b fault) int { return cmp.Compare(a.kills(), b.kills()) })
 	at := 500 * time.Millisecond
 	for i := 0; ; i++ {
 		s := step{at: at, fault: faults[random.IntN(len(faults))]}

@@ -18,7 +18,7 @@ var figures table
 // table is figures in the order in which they came.
 type table struct {
 	mu   sync.Mutex
-	rows [][]string // guarded by mu: item, what, value, bound
+	rows [][]string // guarded by mu: item, what, bound, value
 }
 
 // add puts a figure into the table and the test's log. The item is the number
@@ -30,10 +30,14 @@ func (f *table) add(t testing.TB, item int, what, value string) {
 
 func (f *table) row(t testing.TB, item int, what, value, bound string) {
 	t.Helper()
-	t.Logf("%d. %s: %s %s", item, what, value, bound)
+	text := fmt.Sprintf("%d. %s: %s", item, what, value)
+	if bound != "" {
+		text += "; promised: " + bound
+	}
+	t.Log(text)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.rows = append(f.rows, []string{fmt.Sprint(item), what, value, bound})
+	f.rows = append(f.rows, []string{fmt.Sprint(item), what, bound, value})
 }
 
 // times adds what several tries took. In the full form the median and the
@@ -63,7 +67,7 @@ func (f *table) times(t testing.TB, item int, what string, took []time.Duration,
 	}
 	bound := strings.Join(bounds, ", ")
 	if broken {
-		bound += " (missed)"
+		value += " (missed)"
 	}
 	f.row(t, item, what, value, bound)
 	if broken && full {
@@ -83,7 +87,7 @@ func (f *table) String() string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	rows := slices.Clone(f.rows)
 	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
-	for _, row := range append([][]string{{"item", "figure", "measured", "promised"}}, rows...) {
+	for _, row := range append([][]string{{"item", "figure", "promised", "measured"}}, rows...) {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	_ = w.Flush()
