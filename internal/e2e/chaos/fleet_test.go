@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"funnel/internal/agent"
 	"funnel/internal/forward"
+	"funnel/internal/instance"
 	"funnel/internal/keys"
 	"funnel/internal/trust"
 )
@@ -30,13 +33,14 @@ type fleet struct {
 	Relay       string // its address
 	Fingerprint string
 	Identity    string // the file
+	Directory   string // of their states
 }
 
 // startFleet starts many agents, each with a public port of its own that leads
 // to the echo server.
 func (w *world) startFleet(size int) {
 	w.t.Helper()
-	f := fleet{Size: size, Relay: w.relayAddress(), Fingerprint: w.fingerprint(), Identity: w.identity()}
+	f := fleet{Size: size, Relay: w.relayAddress(), Fingerprint: w.fingerprint(), Identity: w.identity(), Directory: w.t.TempDir()}
 	text, err := json.Marshal(f)
 	require.NoError(w.t, err)
 	self, err := os.Executable()
@@ -72,7 +76,12 @@ func (f *fleet) run() error {
 		if err != nil {
 			return err
 		}
+		which, err := instance.Next(filepath.Join(f.Directory, strconv.Itoa(i)))
+		if err != nil {
+			return err
+		}
 		a, err := agent.New(agent.Config{
+			Instance: which, TCPResume: time.Minute,
 			Address: f.Relay, User: "funnel", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeys: verifier,
 			Forwards: forwards, KeepaliveInterval: 5 * time.Second, KeepaliveCount: 3, Name: fmt.Sprint("agent ", i), Log: log,
 		})
