@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"sync"
 	"time"
@@ -17,7 +18,7 @@ import (
 type disturbance struct {
 	begun, over time.Time // over is zero while it lasts
 	opening     bool      // it hurts only connections that are being opened
-	ports       bool      // public ports may refuse connections
+	relay       bool      // it is the relay's: ports may refuse, and a kernel ends what a killed relay held
 }
 
 // disturbances are all of a run.
@@ -42,9 +43,9 @@ func (d *disturbances) end(one *disturbance) {
 	}
 }
 
-// excuse reports whether a connection that was opened then may break now, or,
-// if it was refused, whether that may be.
-func (d *disturbances) excuse(opened time.Time, refused bool) bool {
+// excuse reports whether a connection that was opened then may break now; the
+// relay alone may have been the cause of some ways to.
+func (d *disturbances) excuse(opened time.Time, relay bool) bool {
 	// What is seen here of an end or a beginning may be a little late.
 	const slack = time.Second
 	d.mu.Lock()
@@ -52,7 +53,7 @@ func (d *disturbances) excuse(opened time.Time, refused bool) bool {
 	for _, one := range d.list {
 		after := !one.over.IsZero() && opened.After(one.over.Add(slack))
 		before := one.opening && opened.Before(one.begun.Add(-slack))
-		if !after && !before && (one.ports || !refused) {
+		if !after && !before && (one.relay || !relay) {
 			return true
 		}
 	}
@@ -92,6 +93,8 @@ func (w *world) keepStream(ctx context.Context, number uint64, draw func(*rand.R
 			tr.mu.Unlock()
 		}
 		var wrong *corrupt
+		// To hang is no way to break.
+		hangs := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 		switch {
 		case err == nil:
 			tr.mu.Lock()
@@ -100,7 +103,7 @@ func (w *world) keepStream(ctx context.Context, number uint64, draw func(*rand.R
 		case errors.As(err, &wrong):
 			w.wrong.add("stream %d, opened %.3fs after the beginning: %v", id, opened.Sub(w.wrong.begun).Seconds(), err)
 		case s == nil && ctx.Err() != nil:
-		case d.excuse(opened, s == nil):
+		case !hangs && d.excuse(opened, s == nil || errors.Is(err, errShort)):
 			tr.mu.Lock()
 			tr.broken++
 			tr.mu.Unlock()

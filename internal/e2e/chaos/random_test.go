@@ -26,9 +26,12 @@ func TestRandomFaults(t *testing.T) {
 	figures.add(t, 5, "random faults: time, seed", fmt.Sprintf("%v, FUNNEL_CHAOS_SEED=%d", total, seed))
 	idle := sized(5*time.Second, 20*time.Second)
 	w := newWorld(t, func(w *world) {
-		// So that what is left of flows is gone soon.
-		w.relayFlags = []string{"--udp-idle", idle.String()}
-		w.agentFlags = w.relayFlags
+		// So that what is left of flows and links is gone soon.
+		w.agentFlags = []string{"--udp-idle", idle.String()}
+		w.relayFlags = w.agentFlags
+		if !full {
+			w.relayFlags = append(w.relayFlags, "--keepalive-interval", "2s")
+		}
 	})
 	relayFresh, agentFresh := w.settled()
 
@@ -96,6 +99,7 @@ func (f *fate) run(events []event) {
 			f.look()
 		}
 		f.look()
+		f.w.t.Logf("%.3fs: begin %v: %s", time.Since(f.w.wrong.begun).Seconds(), e.begin, e.fault)
 		if e.begin {
 			f.counts[e.fault]++
 			f.begin(e.step)
@@ -191,10 +195,10 @@ func (f *fate) kill(down *bool, p *process) {
 	}
 	*down = true
 	relay := p == f.w.relay
-	if f.killed == nil || relay && !f.killed.ports {
+	if f.killed == nil || relay && !f.killed.relay {
 		// The one before is part of this one.
 		before := f.killed
-		f.killed = f.disturbances.begin(disturbance{ports: relay})
+		f.killed = f.disturbances.begin(disturbance{relay: relay})
 		if before != nil {
 			f.disturbances.end(before)
 		}
@@ -213,7 +217,7 @@ func (f *fate) starve(p *process) {
 	if unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &before) != nil {
 		return
 	}
-	f.starving[p], f.limit[p] = f.disturbances.begin(disturbance{opening: true, ports: p == f.w.relay}), before
+	f.starving[p], f.limit[p] = f.disturbances.begin(disturbance{opening: true, relay: p == f.w.relay}), before
 	few := unix.Rlimit{Cur: uint64(p.footprint().files), Max: before.Max}
 	require.NoError(f.w.t, unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &few, nil))
 }
@@ -267,8 +271,7 @@ func (w *world) requireQuiet(relayFresh, agentFresh footprint, idle time.Duratio
 	deadline := time.Now().Add(2*idle + patience)
 	for {
 		relay, agent := w.relay.footprint(), w.agent.footprint()
-		if relay.files <= relayFresh.files+more && agent.files <= agentFresh.files+more ||
-			time.Now().After(deadline) {
+		if relay.files <= relayFresh.files && agent.files <= agentFresh.files || time.Now().After(deadline) {
 			figures.add(w.t, 5, "random faults: relay fresh, at the end", relayFresh.String()+"; "+relay.String())
 			figures.add(w.t, 5, "random faults: agent fresh, at the end", agentFresh.String()+"; "+agent.String())
 			require.LessOrEqual(w.t, relay.files, relayFresh.files+more, "descriptors of the relay")
@@ -282,15 +285,23 @@ func (w *world) requireQuiet(relayFresh, agentFresh footprint, idle time.Duratio
 		time.Sleep(100 * time.Millisecond)
 	}
 	w.settled()
-	agentEnd, relayEnd := w.agent.goroutines(), w.relay.goroutines()
+	relayEnd, agentEnd := w.goroutines()
 	w.startRelay()
 	w.startAgent()
 	w.agent.expect(`(?m)^funnel is up: `)
 	w.settled()
-	agentStart, relayStart := w.agent.goroutines(), w.relay.goroutines()
+	relayStart, agentStart := w.goroutines()
 	figures.add(w.t, 5, "random faults: goroutines of relay, agent, fresh and at the end",
 		fmt.Sprintf("%d and %d; %d and %d", relayStart, relayEnd, agentStart, agentEnd))
 	require.Positive(w.t, relayStart)
 	require.LessOrEqual(w.t, relayEnd, relayStart+4*more, "goroutines of the relay")
 	require.LessOrEqual(w.t, agentEnd, agentStart+4*more, "goroutines of the agent")
+}
+
+// goroutines ends both programs and returns how many each had.
+func (w *world) goroutines() (relay, agent int) {
+	// So that neither sees the other's end.
+	w.three.HomeLink.Cut()
+	defer w.three.HomeLink.Restore()
+	return w.relay.goroutines(), w.agent.goroutines()
 }

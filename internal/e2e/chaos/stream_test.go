@@ -54,6 +54,9 @@ type corrupt struct{ text string }
 
 func (e *corrupt) Error() string { return e.text }
 
+// errShort is an orderly end ahead of time.
+var errShort = errors.New("ended in good order, but too early")
+
 // run sends and checks until ctx ends or all is sent, ends its side, and checks
 // what is still to come and that the end follows.
 func (s *stream) run(ctx context.Context) error {
@@ -67,7 +70,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	tasks.Wait()
 	if read == nil && write == nil && s.answered != s.sent {
-		read = &corrupt{fmt.Sprintf("ended after %d of %d bytes", s.answered, s.sent)}
+		read = fmt.Errorf("%w, after %d of %d bytes", errShort, s.answered, s.sent)
 	}
 	// A reset is seen by both; the reader may know more.
 	err := read
