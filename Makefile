@@ -15,7 +15,7 @@ SYSTEMS       = linux darwin windows freebsd
 ARCHITECTURES = amd64 arm64
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test race lint units fuzz bench microbench cross clean
+.PHONY: help build demo test race lint units fuzz bench microbench chaos cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 microbench: ## run every micro-benchmark briefly, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 50ms ./...
+
+chaos: ## break paths, links and programs in all ways that are promised to be survived, and print for how long it shows (Linux, as root)
+	FUNNEL_CHAOS=full FUNNEL_REQUIRE_ALL=1 $(GO) test -v -count=1 -timeout 4h ./internal/e2e/chaos
 
 bench: build ## measure against direct traffic and ssh over emulated links, ending in a report (Linux, as root)
 	$(GO) build -o bin/bench ./bench
