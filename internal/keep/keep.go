@@ -32,8 +32,8 @@ type Config[L Line] struct {
 	Unreached func(error) bool // it kept a dial from reaching the other end
 	Hedge     func() bool      // a dial that takes long may be tried beside itself
 
-	// Kick, whose channel is closed for it and made anew, ends every wait: the
-	// network has changed.
+	// Kick, whose channel is closed for it and made anew, ends every wait, and has
+	// a dial under way be tried beside itself: the network has changed.
 	Kick func() <-chan struct{}
 
 	// Lost is told why there is no line, and how long it is until the next try;
@@ -71,7 +71,7 @@ func Run[L Line](ctx context.Context, config Config[L]) error {
 		case k.Permanent(err):
 			return err
 		}
-		if err := k.pause(ctx, err); err != nil {
+		if err := k.pause(ctx, k.Kick(), err); err != nil {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 	for {
 		doubt, changed := line.Doubt()
 		switch {
-		case doubt && spare == nil && !ended:
+		case doubt && spare == nil && !ended && ctx.Err() == nil:
 			k.Log.Info("no sign of life from the relay: dialling beside the link")
 			spare = make(chan dialled[L], 1)
 			spareCtx, cancel := context.WithCancelCause(ctx)
@@ -119,13 +119,23 @@ func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 		case err = <-served:
 			ended = true
 			served = nil
+			if spare != nil && k.Permanent(err) {
+				settle(errSettled)
+				if got := <-spare; got.err == nil {
+					_ = got.line.Close()
+				}
+				return nil, err
+			}
 			if spare == nil {
 				return nil, err
 			}
 		case got := <-spare:
 			settle(nil)
 			spare = nil
+			doubt, _ := line.Doubt()
 			switch {
+			case got.err == nil && !doubt && !ended: // it came too late
+				_ = got.line.Close()
 			case got.err == nil:
 				_ = line.Close()
 				if !ended {
@@ -149,7 +159,8 @@ func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 func (k *keeper[L]) dial(ctx context.Context) (L, error) {
 	var none L
 	for {
-		line, err := k.hedge(ctx)
+		kicked := k.Kick() // what changes during the dial counts, too
+		line, err := k.hedge(ctx, kicked)
 		switch {
 		case err == nil:
 			return line, nil
@@ -158,16 +169,15 @@ func (k *keeper[L]) dial(ctx context.Context) (L, error) {
 		case k.Permanent(err):
 			return none, err
 		}
-		if err := k.pause(ctx, err); err != nil {
+		if err := k.pause(ctx, kicked, err); err != nil {
 			return none, err
 		}
 	}
 }
 
 // pause waits until it is time for the next dial, after an end or a dial that err
-// ended.
-func (k *keeper[L]) pause(ctx context.Context, err error) error {
-	kicked := k.Kick()
+// ended, or until it is kicked.
+func (k *keeper[L]) pause(ctx context.Context, kicked <-chan struct{}, err error) error {
 	pause := k.waits.next(err)
 	if k.Lost != nil {
 		k.Lost(err, pause)
@@ -183,9 +193,9 @@ func (k *keeper[L]) pause(ctx context.Context, err error) error {
 	return nil
 }
 
-// hedge is one dial, and further ones beside it if it takes long: the path may
-// have died under it. The first line counts.
-func (k *keeper[L]) hedge(ctx context.Context) (L, error) {
+// hedge is one dial, and further ones beside it if it takes long or is kicked: the
+// path may have died under it. The first line counts.
+func (k *keeper[L]) hedge(ctx context.Context, kicked <-chan struct{}) (L, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan dialled[L], maxHedge)
@@ -202,6 +212,14 @@ func (k *keeper[L]) hedge(ctx context.Context) (L, error) {
 	var first dialled[L]
 	for {
 		select {
+		case <-kicked:
+			kicked = k.Kick()
+			if running < maxHedge && k.Hedge() {
+				begin()
+				running++
+				timer.Reset(hedgeAfter)
+			}
+			continue
 		case <-timer.C:
 			if running < maxHedge && k.Hedge() {
 				begin()

@@ -84,6 +84,18 @@ func FuzzEnd(f *testing.F) {
 	fuzz(f, ParseEnd, func(m End) bool { return m.Total < 1<<63 }, End{0}, End{1<<63 - 1}, End{1 << 63})
 }
 
+func FuzzAnnounce(f *testing.F) {
+	id := "0123456789abcdef"
+	fuzz(f, ParseAnnounce, func(m Announce) bool {
+		return len(m.Agent) == IDSize && len(m.Instance) == IDSize
+	}, Announce{id, 7, id, 60}, Announce{id[1:], 7, id, 60}, Announce{id, 0, id + "g", 0}, Announce{"", 1, "", 0})
+}
+
+func FuzzAnnounced(f *testing.F) {
+	fuzz(f, ParseAnnounced, func(Announced) bool { return true },
+		Announced{true, 60}, Announced{false, 0}, oddlyAnnounced{2, 60})
+}
+
 func FuzzRefusal(f *testing.F) {
 	seeds := []Refusal{{true, "no"}, {false, "port 1 of the relay is in use"}, {}}
 	for _, seed := range seeds {

@@ -40,8 +40,13 @@ func TestMessagesOnTheWire(t *testing.T) {
 		"resumable, resumed": {"00000001 2a 00001f90 00000003 3a3a31 0000d431 0000000000000007 0000000100000001 01",
 			Resumable{"*", 8080, "::1", 54321, 7, 1<<32 + 1, true},
 			func(b []byte) (any, error) { return ParseResumable(b) }},
-		"ack": {"8000000000000000", Ack{1 << 63}, func(b []byte) (any, error) { return ParseAck(b) }},
-		"end": {"0000000000010000", End{65536}, func(b []byte) (any, error) { return ParseEnd(b) }},
+		"announce": {"00000010 30313233343536373839616263646566 0000000100000002 00000010 66656463626139383736353433323130 0000003c",
+			Announce{"0123456789abcdef", 1<<32 + 2, "fedcba9876543210", 60},
+			func(b []byte) (any, error) { return ParseAnnounce(b) }},
+		"announced, known":   {"01 0000003c", Announced{true, 60}, func(b []byte) (any, error) { return ParseAnnounced(b) }},
+		"announced, unknown": {"00 00000000", Announced{}, func(b []byte) (any, error) { return ParseAnnounced(b) }},
+		"ack":                {"8000000000000000", Ack{1 << 63}, func(b []byte) (any, error) { return ParseAck(b) }},
+		"end":                {"0000000000010000", End{65536}, func(b []byte) (any, error) { return ParseEnd(b) }},
 		"subsystem": {"00000004 73667470", Subsystem{"sftp"},
 			func(b []byte) (any, error) { return ParseSubsystem(b) }},
 	} {
@@ -92,6 +97,10 @@ func TestParseRefuses(t *testing.T) {
 		"ack, position":           {Ack{1<<63 + 1}, ackError},
 		"end, total":              {End{1 << 63}, endError},
 		"reset, payload":          {End{0}, ParseReset},
+		"announce, agent":         {Announce{"short", 1, "0123456789abcdef", 60}, announceError},
+		"announce, instance":      {Announce{"0123456789abcdef", 1, "0123456789abcdefg", 60}, announceError},
+		"announce, nobody":        {Announce{}, announceError},
+		"announced, boolean":      {oddlyAnnounced{2, 60}, announcedError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, test.parse(ssh.Marshal(test.message)), ErrMalformed)
@@ -106,6 +115,8 @@ func directError(b []byte) error    { _, err := ParseDirect(b); return err }
 func subsystemError(b []byte) error { _, err := ParseSubsystem(b); return err }
 
 func resumableError(b []byte) error { _, err := ParseResumable(b); return err }
+func announceError(b []byte) error  { _, err := ParseAnnounce(b); return err }
+func announcedError(b []byte) error { _, err := ParseAnnounced(b); return err }
 func ackError(b []byte) error       { _, err := ParseAck(b); return err }
 func endError(b []byte) error       { _, err := ParseEnd(b); return err }
 
@@ -118,6 +129,12 @@ type oddlyResumable struct {
 	Conn          uint64
 	Received      uint64
 	Resumed       byte
+}
+
+// oddlyAnnounced is an Announced whose boolean may be anything.
+type oddlyAnnounced struct {
+	Known byte
+	Grace uint32
 }
 
 func TestResetHasNoPayload(t *testing.T) {

@@ -33,12 +33,13 @@ type Vigil struct {
 
 // NewVigil makes the Vigil of conn, which runs over transport. Quiet is how long
 // an idle link is silent before the peer is asked for a sign of life; one in use
-// is asked sooner. After patience without any it is given up. Where one of them
-// isn't positive there are no questions.
+// is asked sooner, and at the latest when half of the patience is over. After
+// patience without any it is given up. Where one of them isn't positive there are
+// no questions.
 func NewVigil(transport *tcpio.Conn, conn ssh.Conn, quiet, patience time.Duration) *Vigil {
 	return &Vigil{
 		transport: transport, conn: conn, socket: tcpio.NewSocket(transport),
-		quiet: quiet, patience: patience,
+		quiet: min(quiet, patience/2), patience: patience,
 		prompted: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
@@ -133,7 +134,7 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 			onDead(fmt.Errorf("%w for %s", ErrSilent, v.patience))
 			return
 		}
-		v.setDoubt(w.asking && w.heard.Before(w.asked) && now.Sub(w.asked) >= w.answerTime())
+		v.setDoubt(w.doubtful(now))
 		timer.Reset(w.next(now))
 	}
 }
@@ -162,6 +163,22 @@ func (w *watch) look(now time.Time) {
 		w.used = now
 	}
 	w.received, w.written, w.acked = received, written, info.BytesAcked
+}
+
+// doubtful says whether the answer is late, and nothing else has shown for as long
+// that the path is alive: signs of life that came before it died must not hide it.
+func (w *watch) doubtful(now time.Time) bool {
+	since := w.asked
+	if w.heard.After(since) {
+		since = w.heard
+	}
+	if !w.asking || now.Sub(since) < w.answerTime() {
+		return false
+	}
+	// If all was acknowledged the question has arrived: the peer is slow, not the
+	// path dead.
+	queued, known := w.socket.Queued()
+	return !known || queued+w.transport.Gathered() > 0
 }
 
 // inUse says whether somebody would notice at once if the path died.
