@@ -18,6 +18,7 @@ const example = "funnel-agent connect --tcp 25565 relay.example.org"
 type cli struct {
 	Connect connectCommand   `cmd:"" default:"withargs" help:"Expose servers through a relay (the default command)."`
 	Bench   benchCommand     `cmd:"" help:"Measure the way to a relay, with and without the funnel, and say what the bottleneck is."`
+	Status  statusCommand    `cmd:"" help:"Show how the agents that run here fare: links, forwards, round trips, what was lost."`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -57,7 +58,8 @@ key, or it stays locked, 4 the relay's host key isn't trusted, 5 a forward was
 refused for good, 80 wrong command line. Network errors are never a reason to
 exit.
 
-To measure the way to a relay first: funnel-agent bench, see its --help.`
+To measure the way to a relay first: funnel-agent bench. To see how a running
+agent fares: funnel-agent status. See their --help.`
 }
 
 // check finds what can't work whatever the relay says.

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"funnel/internal/agent"
+	"funnel/internal/inspect"
 	"funnel/internal/instance"
 )
 
@@ -21,7 +22,8 @@ func (c *connectCommand) run(ctx context.Context, stdout, stderr io.Writer) erro
 		config.UDPIdle = c.UDPIdle
 		config.MaxFlows = c.MaxFlows
 		config.TCPResume = c.TCPResume
-		if config.Instance, err = instance.Next(flags.stateDir(config.Log)); err != nil {
+		directory := flags.stateDir(config.Log)
+		if config.Instance, err = instance.Next(directory); err != nil {
 			config.Log.Warn("the relay will not know this agent when it starts again, and ports stay taken for a while then", "error", err)
 		}
 		config.Report = func(r agent.Report) { io.WriteString(stdout, r.String()) }
@@ -29,6 +31,12 @@ func (c *connectCommand) run(ctx context.Context, stdout, stderr io.Writer) erro
 		if err != nil {
 			return err
 		}
+		door, err := inspect.Open(directory, func() any { return a.State() })
+		if err != nil {
+			config.Log.Debug("funnel-agent status will not know this agent", "error", err)
+			return a.Run(ctx)
+		}
+		defer door.Close()
 		return a.Run(ctx)
 	})
 }

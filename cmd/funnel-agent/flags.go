@@ -17,7 +17,7 @@ type relayArgument struct {
 // identityFlags are who we are and whom to trust.
 type identityFlags struct {
 	Identity []string `name:"identity" short:"i" sep:"none" placeholder:"FILE" group:"Who we are" help:"Private key to log in with. Repeatable. Default: the ssh config's, then ssh-agent's keys, then this agent's own key, made when first needed."`
-	StateDir string   `name:"state-dir" placeholder:"DIR" group:"Who we are" help:"Where the agent's own key is kept. Default: the user's state directory."`
+	StateDir string   `name:"state-dir" placeholder:"DIR" group:"Who we are" help:"Where the agent keeps its own key, its ID and its socket. Default: the user's state directory."`
 
 	KnownHosts []string `name:"known-hosts" sep:"none" placeholder:"FILE" group:"Which relay to trust" help:"File of trusted host keys. Repeatable; new ones go to the first. Default: the ssh config's, else ~/.ssh/known_hosts."`
 	AcceptNew  bool     `name:"accept-new" group:"Which relay to trust" help:"Trust the host key of a relay never seen before. A changed key is refused all the same."`

@@ -126,8 +126,11 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 	switch {
 	case err == nil:
 		chosen = &line.Connect
-		if parsed.Selected().Name == "bench" {
+		switch parsed.Selected().Name {
+		case "bench":
 			chosen = &line.Bench
+		case "status":
+			chosen = &line.Status
 		}
 		err = chosen.check()
 	case strings.Contains(err.Error(), `expected "<relay>"`):

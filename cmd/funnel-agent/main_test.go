@@ -36,8 +36,9 @@ func TestScripts(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{
-		"help":       {"--help"},
-		"help-bench": {"bench", "--help"},
+		"help":        {"--help"},
+		"help-bench":  {"bench", "--help"},
+		"help-status": {"status", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("COLUMNS", "") // kong would wrap there

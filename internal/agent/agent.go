@@ -88,10 +88,11 @@ type Agent struct {
 	tcp     []int    // indexes of the TCP forwards in config.Forwards
 	udp     []int    // and of the UDP ones
 	granted []uint16 // the port each forward was last bound to; the TCP link's own
-	outage  outage
+	uptime  *uptime
 	slots   slots // one is taken by each connection; see maxConns
 	carried carried
 	lasting context.Context // ends with Run, which sets it
+	started time.Time
 
 	gatewayPorts sync.Once                    // warns of sshd's default
 	group        atomic.Pointer[replay.Group] // carries UDP, once Run has begun and if there is any
@@ -118,7 +119,8 @@ func New(config Config) (*Agent, error) {
 		dialer:  newDialer(config),
 		board:   newBoard(host, config),
 		granted: make([]uint16, len(config.Forwards)),
-		outage:  outage{log: config.Log},
+		uptime:  newUptime(config.Log),
+		started: time.Now(),
 		slots:   make(slots, maxConns),
 	}
 	for i, f := range config.Forwards {

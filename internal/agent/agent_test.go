@@ -29,6 +29,7 @@ const patience = 20 * time.Second
 // running is an agent under test.
 type running struct {
 	t       *testing.T
+	agent   *Agent
 	reports chan Report
 	done    chan error
 	cancel  context.CancelFunc
@@ -67,7 +68,7 @@ func run(t *testing.T, config Config) *running {
 	a, err := New(config)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
+	r.agent, r.cancel = a, cancel
 	go func() { r.done <- a.Run(ctx) }()
 	t.Cleanup(cancel)
 	return r

@@ -105,6 +105,13 @@ func (b *board) tell() {
 	}
 }
 
+// now is the answers as they are; those of forwards whose link is gone aren't known.
+func (b *board) now() []answer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.answers)
+}
+
 func (b *board) statuses() []Status {
 	statuses := make([]Status, len(b.forwards))
 	for i, f := range b.forwards {

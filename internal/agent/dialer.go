@@ -98,7 +98,7 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 		quiet = min(quiet, sentinelQuiet)
 	}
 	return &link{
-		Conn: sshConn, channels: channels, requests: requests, transport: conn,
+		Conn: sshConn, channels: channels, requests: requests, transport: conn, socket: tcpio.NewSocket(conn),
 		vigil: sshwire.NewVigil(conn, sshConn, quiet, patience), paths: d.paths,
 	}, nil
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -16,12 +17,26 @@ type link struct {
 	channels  <-chan ssh.NewChannel // must be received from until closed
 	requests  <-chan *ssh.Request   // likewise
 	transport *tcpio.Conn
+	socket    *tcpio.Socket // of transport
 	vigil     *sshwire.Vigil
 	paths     *paths
 }
 
 // Doubt says whether the path to the relay may be dead; see sshwire.Vigil.
 func (l *link) Doubt() (doubt bool, changed <-chan struct{}) { return l.vigil.Doubt() }
+
+// doubtedSince is since when the path to the relay may be dead; false if nothing
+// speaks for that.
+func (l *link) doubtedSince() (time.Time, bool) { return l.vigil.DoubtedSince() }
+
+// rtt is the path's round trip: the kernel's smoothed one where it tells,
+// otherwise what the last answer took; 0 if neither is known.
+func (l *link) rtt() time.Duration {
+	if info, ok := l.socket.Info(); ok && info.SRTT > 0 {
+		return info.SRTT
+	}
+	return l.vigil.RTT()
+}
 
 // isFunnelRelay says whether the other end is funnel-relay, which tells why it
 // refuses a forward, rather than some other SSH server.

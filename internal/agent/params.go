@@ -74,6 +74,13 @@ const (
 	// reason is the same.
 	outageRepeat = 5 * time.Minute
 
+	// settled is how long a link must have lived for its end to be an outage of its
+	// own: one that is cut again and again is one trouble, and told once.
+	settled = 5 * time.Second
+
+	// maxOutages is how many outages an agent remembers: those of a bad evening.
+	maxOutages = 8
+
 	// farewell bounds how long a relay may take to say that it has closed our
 	// ports when we stop: more than a round trip of any path.
 	farewell = time.Second

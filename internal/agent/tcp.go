@@ -19,13 +19,16 @@ func (a *Agent) keepLink(ctx context.Context) error {
 		Dial: func(ctx context.Context) (*link, error) { return a.dialer.dial(ctx, true) },
 		Serve: func(ctx context.Context, l *link) error {
 			a.config.Log.Debug("link up", "server", string(l.ServerVersion()))
-			return newTCPLink(a, l).run(ctx)
+			a.uptime.up(l)
+			err := newTCPLink(a, l).run(ctx)
+			a.uptime.down(l, err)
+			return err
 		},
 		Permanent: Permanent,
 		Unreached: is[*unreachedError],
 		Hedge:     a.dialer.hasLoggedIn,
 		Kick:      a.dialer.paths.kicked,
-		Lost:      a.outage.lost,
+		Lost:      a.uptime.lost,
 		Log:       a.config.Log,
 	})
 }

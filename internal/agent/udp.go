@@ -15,7 +15,6 @@ import (
 	"funnel/internal/forward"
 	"funnel/internal/replay"
 	"funnel/internal/sshwire"
-	"funnel/internal/tcpio"
 	"funnel/proto"
 )
 
@@ -73,7 +72,7 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 // laneLost says that there is no lane unless the link of the TCP forwards says so.
 func (a *Agent) laneLost(err error, retry time.Duration) {
 	if len(a.tcp) == 0 {
-		a.outage.lost(err, retry)
+		a.uptime.lost(err, retry)
 	}
 }
 
@@ -95,6 +94,10 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		return nil, err
 	}
 	lane := &laneLink{link: l}
+	if len(a.tcp) == 0 {
+		a.uptime.up(l)
+		lane.ended = func(err error) { a.uptime.down(l, err) }
+	}
 	lane.start(a.config.Log, "this link carries UDP alone")
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	channel, err := lane.openSubsystem()
@@ -105,12 +108,13 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		lane.Close()
 		return nil, err
 	}
-	return &replay.Lane{Channel: channel, Socket: tcpio.NewSocket(l.transport), End: lane.Close, Doubtful: l.Doubt}, nil
+	return &replay.Lane{Channel: channel, Socket: l.socket, End: lane.Close, Doubtful: l.Doubt, RTT: l.rtt}, nil
 }
 
 // laneLink is a link and the goroutines that serve it.
 type laneLink struct {
 	*link
+	ended  func(error) // called once it has; may be nil
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -125,6 +129,9 @@ func (l *laneLink) start(log *slog.Logger, reason string) {
 			reject(channel, ssh.Prohibited, reason)
 		})
 		log.Debug("link ended", "error", err)
+		if l.ended != nil {
+			l.ended(err)
+		}
 	})
 }
 

@@ -19,6 +19,8 @@ type attachment struct {
 	slot   int
 	token  proto.Token // the session it belongs to
 	lane   *lane.Lane
+	dialed *Lane
+	since  time.Time          // it is up
 	cancel context.CancelFunc // ends the lane
 	outbox chan proto.Message // to the relay; never closed
 }
@@ -48,7 +50,7 @@ func (g *Group) serve(ctx context.Context, dialed *Lane, slot int) error {
 	})
 	d.lane.Store(l)
 	a := &attachment{
-		group: g, slot: slot, token: token, lane: l, cancel: cancel,
+		group: g, slot: slot, token: token, lane: l, dialed: dialed, since: time.Now(), cancel: cancel,
 		outbox: make(chan proto.Message, outboxSize),
 	}
 	return a.run(ctx, m)

@@ -33,6 +33,9 @@ type Lane struct {
 
 	// Doubtful says whether the connection may be dead, see keep.Line; may be nil.
 	Doubtful func() (doubt bool, changed <-chan struct{})
+
+	// RTT is the connection's round trip, 0 if it isn't known; may be nil.
+	RTT func() time.Duration
 }
 
 // Close ends the lane.

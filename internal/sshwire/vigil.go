@@ -27,6 +27,7 @@ type Vigil struct {
 
 	mu      sync.Mutex
 	doubt   bool          // guarded by mu, as all below
+	since   time.Time     // when doubt last changed
 	changed chan struct{} // closed, and made anew, when doubt changes
 	rtt     time.Duration
 }
@@ -51,6 +52,14 @@ func (v *Vigil) Doubt() (doubt bool, changed <-chan struct{}) {
 	return v.doubt, v.changed
 }
 
+// DoubtedSince is since when the path may be dead; false if nothing speaks for
+// that.
+func (v *Vigil) DoubtedSince() (time.Time, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.since, v.doubt
+}
+
 // Ask has the peer be asked for a sign of life now: there is a reason for doubt.
 func (v *Vigil) Ask() {
 	select {
@@ -71,7 +80,7 @@ func (v *Vigil) setDoubt(doubt bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.doubt != doubt {
-		v.doubt = doubt
+		v.doubt, v.since = doubt, time.Now()
 		close(v.changed)
 		v.changed = make(chan struct{})
 	}
