@@ -105,6 +105,13 @@ const (
 	// time at 3 % loss, and a fourth gains less than it costs.
 	MaxCopies = 3
 
+	// lateDelay is how long the last of three copies is held back: about half of
+	// the outages of 20 ms, which radio links and Wi-Fi have, are over by then, and
+	// what it brings is still worth having. lateMost bounds how many wait: 12 ms of
+	// 20,000 datagrams a second; beyond, they aren't held back.
+	lateDelay = 12 * time.Millisecond
+	lateMost  = 256
+
 	// lossSpan is the length of each of the two spans that the rate of loss is
 	// taken over, and lossSample the segments below which it says nothing:
 	// four or five losses at the rate that matters.

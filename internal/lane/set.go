@@ -18,6 +18,7 @@ type Set struct {
 	observed atomic.Int64 // when the lanes were last looked at, see Now
 	played   atomic.Int64 // when a datagram was last sent, within playGrain
 	counters counters
+	late     lateCopies
 
 	mu    sync.Mutex              // held while lanes are added and removed
 	lanes atomic.Pointer[[]*Lane] // never changed in place; sorted by slot
@@ -29,6 +30,7 @@ type Set struct {
 func NewSet(drops *obs.Drops, copies int) *Set {
 	s := &Set{drops: drops, copies: newCopies(min(copies, MaxCopies))}
 	s.lanes.Store(new([]*Lane))
+	s.late.set = s
 	return s
 }
 
@@ -80,11 +82,20 @@ func (s *Set) Send(f *flow.Flow, payload []byte, at time.Duration) {
 	var picked [MaxCopies]*Lane
 	n := s.choose(&picked, lanes, f, p.sequence, p.size(), at)
 	s.counters.datagrams.Add(1)
-	if n > 1 {
-		s.counters.copies.Add(uint64(n - 1))
-	}
 	for range n - 1 {
 		p.retain()
+	}
+	if n == MaxCopies {
+		used := uint32(0)
+		for _, l := range picked[:n-1] {
+			used |= 1 << l.Slot()
+		}
+		if s.late.hold(p, used, at) {
+			n--
+		}
+	}
+	if n > 1 {
+		s.counters.copies.Add(uint64(n - 1))
 	}
 	for _, l := range picked[:n] {
 		l.push(p)
