@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,9 +29,11 @@ func TestRandomFaults(t *testing.T) {
 	w := newWorld(t, func(w *world) {
 		// So that what is left of flows and links is gone soon.
 		w.agentFlags = []string{"--udp-idle", idle.String()}
-		w.relayFlags = w.agentFlags
+		w.relayFlags = slices.Clone(w.agentFlags)
 		if !full {
 			w.relayFlags = append(w.relayFlags, "--keepalive-interval", "2s")
+			// What an agent keeps for a relay that was killed.
+			w.agentFlags = append(w.agentFlags, "--tcp-resume", "10s")
 		}
 	})
 	relayFresh, agentFresh := w.settled()

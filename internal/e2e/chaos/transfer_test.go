@@ -140,7 +140,7 @@ type transfer struct {
 	t        testing.TB
 	conn     *net.TCPConn
 	received atomic.Int64
-	halt     func()
+	halt     func() // nothing, if a size is ordered
 	ended    chan struct{}
 	client   ends // once ended is closed
 	server   <-chan ends
@@ -156,7 +156,10 @@ func (w *world) startTransfer(o order) *transfer {
 	halt := make(chan struct{})
 	tr := &transfer{
 		t: w.t, conn: conn.(*net.TCPConn), ended: make(chan struct{}), server: w.bulk,
-		halt: sync.OnceFunc(func() { close(halt) }),
+		halt: func() {},
+	}
+	if o.Size == 0 {
+		tr.halt = sync.OnceFunc(func() { close(halt) })
 	}
 	go func() {
 		defer close(tr.ended)
