@@ -53,11 +53,13 @@ func (t *tcpLink) run(ctx context.Context) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var tasks sync.WaitGroup
-	stop := context.AfterFunc(ctx, func() {
-		tasks.Go(func() {
+	tasks.Go(func() {
+		select {
+		case <-ctx.Done():
 			t.leave(serving)
 			cancel(context.Cause(ctx))
-		})
+		case <-serving.Done():
+		}
 	})
 	governor := pace.New(pace.Config{
 		Socket:    tcpio.NewSocket(t.link.transport),
@@ -77,7 +79,6 @@ func (t *tcpLink) run(ctx context.Context) error {
 		}
 	})
 	err := t.link.serve(serving, func(channel ssh.NewChannel) { t.open(serving, channel) })
-	stop()
 	cancel(err)
 	tasks.Wait()
 	t.conns.Wait()

@@ -27,17 +27,16 @@ type binding struct {
 
 	serving   bool     // takes clients; guarded by presence.mu, as all below
 	confirmed *link    // that asked for it
-	heir      *binding // has the listeners since an agent that was started later took them
+	heir      *binding // has the listeners since another presence took them, for good
 	heirs     *presence
 }
 
 // describe names the binding in a log.
 func (b *binding) describe() string { return net.JoinHostPort(b.address, strconv.Itoa(int(b.port))) }
 
-// serve begins to take clients.
+// serve begins to take clients; confirm has counted who accepts them.
 func (p *presence) serve(b *binding) {
 	for _, listener := range b.listeners {
-		b.accepting.Add(1)
 		if !p.spawn(func() {
 			defer b.accepting.Done()
 			p.acceptClients(b, listener)
@@ -73,8 +72,11 @@ func (p *presence) take(b *binding, client *net.TCPConn) {
 		return
 	}
 	if !p.spawn(func() {
-		defer release()
-		p.carry(b, client)
+		err := p.carry(b, client)
+		release()
+		if err == errHandedOver {
+			b.heirs.take(b.heir, client)
+		}
 	}) {
 		release()
 		_ = tcpio.Abort(client)
@@ -110,7 +112,7 @@ func (p *presence) bequeath(b *binding, heir *presence) *binding {
 		_ = listener.(*net.TCPListener).SetDeadline(time.Time{})
 	}
 	next := &binding{
-		address: b.address, asked: b.asked, port: b.port, listeners: b.listeners,
+		address: b.address, asked: b.port, port: b.port, listeners: b.listeners,
 		opening: make(slots, maxOpening), release: b.release,
 	}
 	next.toTarget, next.toClient = heir.currentLease().Meter()

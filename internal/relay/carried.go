@@ -30,6 +30,9 @@ type carriedConn struct {
 	number    uint64
 	forwarded sshwire.Forwarded
 	conn      *resume.Conn
+
+	mu   sync.Mutex
+	link *link // that its channel belongs to, or is to belong to; guarded by mu
 }
 
 // resumes says whether the conns of the presence outlive its links.
@@ -59,11 +62,11 @@ func (c *carried) list() []*carriedConn {
 // begin makes client a conn that begins with channel, of the link l. What it
 // returns carries its bytes.
 func (p *presence) begin(l *link, one *carriedConn, client pipe.Half, channel ssh.Channel, requests <-chan *ssh.Request) func(context.Context) (toTarget, toClient int64, err error) {
-	one.conn = resume.New(client, resume.Options{Patience: p.carried.patience})
+	one.link, one.conn = l, resume.New(client, resume.Options{Patience: p.carried.patience})
 	one.conn.Open(channel, requests)
 	p.carried.add(one)
-	if now := p.currentLink(); now != nil && now != l { // which didn't know of it
-		p.spawn(func() { one.goOn(now) })
+	if p.currentLink() != l { // a newer one didn't know of it
+		p.spawn(func() { p.goOn(one) })
 	}
 	return func(ctx context.Context) (int64, int64, error) {
 		defer p.carried.remove(one)
@@ -85,22 +88,37 @@ func (c *carried) remove(one *carriedConn) {
 }
 
 // resume has the conns go on over a new link.
-func (p *presence) resume(l *link) {
+func (p *presence) resume() {
 	for _, one := range p.carried.list() {
-		p.spawn(func() { one.goOn(l) })
+		p.spawn(func() { p.goOn(one) })
 	}
 }
 
-// goOn has a conn go on over a new link.
-func (c *carriedConn) goOn(l *link) {
-	message := resumable(c.forwarded, c.number)
-	message.Resumed, message.Received = true, c.conn.Detach()
-	channel, requests, err := l.conn.OpenChannel(sshwire.ChannelResumable, ssh.Marshal(message))
-	if err == nil {
-		c.conn.Resume(channel, requests, message.Received)
+// goOn has a conn go on over the present link, unless it is there already.
+func (p *presence) goOn(c *carriedConn) {
+	c.mu.Lock()
+	l := p.currentLink()
+	if l == nil || l == c.link {
+		c.mu.Unlock()
 		return
 	}
-	if _, refused := errors.AsType[*ssh.OpenChannelError](err); refused {
+	c.link = l
+	message := resumable(c.forwarded, c.number)
+	message.Resumed, message.Received = true, c.conn.Detach()
+	c.mu.Unlock()
+	channel, requests, err := l.conn.OpenChannel(sshwire.ChannelResumable, ssh.Marshal(message))
+	_, refused := errors.AsType[*ssh.OpenChannelError](err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.link != l: // a newer one has its turn, and this one has ended
+		if err == nil {
+			p.spawn(func() { ssh.DiscardRequests(requests) })
+			p.spawn(func() { _ = channel.Close() }) // fails only if the link is gone
+		}
+	case err == nil:
+		c.conn.Resume(channel, requests, message.Received)
+	case refused:
 		c.conn.Gone()
 	} // else the link is gone, and the next one has its turn
 }

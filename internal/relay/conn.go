@@ -16,8 +16,9 @@ import (
 
 // carry offers a client to the agent and, if it is taken, carries its bytes until
 // both are done. It returns when nothing is left of the conn, also at the other
-// side: until then it counts.
-func (p *presence) carry(b *binding, client *net.TCPConn) {
+// side: until then it counts. With errHandedOver the client is as it was, and the
+// heir's.
+func (p *presence) carry(b *binding, client *net.TCPConn) error {
 	begun := time.Now()
 	log := p.log.With("address", b.describe(), "client", client.RemoteAddr().String())
 	_ = client.SetNoDelay(true) // fails only if the client is gone, as below
@@ -25,21 +26,18 @@ func (p *presence) carry(b *binding, client *net.TCPConn) {
 	ctx, leave := p.conns.watch(p.ctx, func() bool { return !b.revoked.Load() && p.relay.welcome(origin, b.port) })
 	defer leave()
 	run, err := p.offer(ctx, b, client)
+	if err == errHandedOver {
+		return err
+	}
 	if err != nil {
-		p.mu.Lock()
-		heir, heirs := b.heir, b.heirs
-		p.mu.Unlock()
-		if heir != nil {
-			heirs.take(heir, client)
-			return
-		}
 		log.Debug("conn not taken", "cause", err)
 		_ = tcpio.Abort(client)
-		return
+		return err
 	}
 	log.Debug("conn opened")
 	toTarget, toClient, err := run(ctx)
 	logConn(log, begun, toTarget, toClient, err)
+	return err
 }
 
 // offer opens the channel of a conn, and says how to run it. A client waits for
@@ -87,11 +85,13 @@ func (p *presence) offer(ctx context.Context, b *binding, client *net.TCPConn) (
 	}
 }
 
-// joined carries the bytes of a conn that ends with its link.
+// joined carries the bytes of a conn that ends with its link: its context is the
+// link's, which ends before the channel does.
 func joined(ctx context.Context, l *link, client pipe.Half, channel *sshwire.Channel) (toTarget, toClient int64, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })()
+	defer context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })()
 	stats, err := pipe.Join(ctx, client, channel)
 	<-channel.Closed()
 	return stats.AToB, stats.BToA, err

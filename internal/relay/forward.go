@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 
 	"funnel/internal/access"
 	"funnel/internal/sshwire"
@@ -17,27 +19,19 @@ func (p *presence) bind(l *link, message sshwire.ForwardRequest) (*binding, erro
 	p.asking.Lock()
 	defer p.asking.Unlock()
 	p.mu.Lock()
-	b, count := p.find(message), len(p.bindings)
-	again := b != nil && b.confirmed != l // of an earlier link; else it is asked for twice
+	// What this link has confirmed is asked for twice.
+	b, count := p.find(message, func(b *binding) bool { return b.confirmed != l }), len(p.bindings)
 	p.mu.Unlock()
-	if again {
+	switch {
+	case !p.served(l):
+		return nil, errReplaced
+	case b != nil:
 		return b, nil
-	}
-	if count >= maxBindings {
+	case count >= maxBindings:
 		return nil, fmt.Errorf("the link has %d forwarded ports, and may have no more", maxBindings)
 	}
-	port := uint16(message.Port) // #nosec G115 -- parsed as a port
-	b, err := p.relay.presences.yield(p, message.Address, port)
+	b, err := p.obtain(message.Address, uint16(message.Port)) // #nosec G115 -- parsed as a port
 	if err != nil {
-		return nil, err
-	}
-	if b != nil {
-		b.asked = port
-		if err := p.currentLease().MayBind("tcp", b.address, b.port); err != nil {
-			p.close(b)
-			return nil, err
-		}
-	} else if b, err = p.open(message.Address, port); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -54,12 +48,39 @@ func (p *presence) bind(l *link, message sshwire.ForwardRequest) (*binding, erro
 	return b, nil
 }
 
+// obtain is a new binding of p's: another's that gives it up, or one that it opens.
+func (p *presence) obtain(address string, port uint16) (*binding, error) {
+	if port != 0 { // nobody gives up what p may not have
+		if err := p.currentLease().MayBind("tcp", address, port); err != nil {
+			return nil, err
+		}
+	}
+	b, rest, err := p.relay.presences.inherit(p, address, port)
+	if b != nil || err != nil {
+		return b, err
+	}
+	b, err = p.open(address, port)
+	if errors.Is(err, syscall.EADDRINUSE) && len(rest) > 0 {
+		vacate(rest)
+		b, err = p.open(address, port)
+	}
+	return b, err
+}
+
 // confirm lets the binding's clients be carried over the link, and begins to take
-// them if it is a new one.
+// them if it is a new one. It does nothing if the link was replaced meanwhile, or
+// the binding closed or handed over.
 func (p *presence) confirm(l *link, b *binding) {
 	p.mu.Lock()
+	if p.link != l || !slices.Contains(p.bindings, b) {
+		p.mu.Unlock()
+		return
+	}
 	begin := !b.serving
 	b.serving, b.confirmed = true, l
+	if begin {
+		b.accepting.Add(len(b.listeners)) // before anybody can wait for them
+	}
 	p.tellChanged()
 	p.mu.Unlock()
 	if begin {
@@ -91,23 +112,23 @@ func (p *presence) open(address string, port uint16) (*binding, error) {
 	return b, nil
 }
 
-// unbind closes the binding that a cancel means; false if there is none.
-func (p *presence) unbind(message sshwire.ForwardRequest) bool {
+// unbind closes the binding that a cancel of link l means; false if there is none.
+func (p *presence) unbind(l *link, message sshwire.ForwardRequest) bool {
 	p.asking.Lock()
 	defer p.asking.Unlock()
 	p.mu.Lock()
-	b := p.find(message)
+	b := p.find(message, func(*binding) bool { return true })
 	p.mu.Unlock()
-	return b != nil && p.drop(b)
+	return b != nil && p.served(l) && p.drop(b)
 }
 
-// find is the binding that a request means, or nil: the one with the port that
-// was bound or, as some clients repeat what they asked for, the last one for which
-// port 0 was asked. It is locked.
-func (p *presence) find(message sshwire.ForwardRequest) *binding {
+// find is the binding that a request means, of those that will do, or nil: the one
+// with the port that was bound or, as some clients repeat what they asked for, the
+// last one for which port 0 was asked. It is called with p locked, and so is will.
+func (p *presence) find(message sshwire.ForwardRequest, will func(*binding) bool) *binding {
 	var found *binding
 	for _, b := range p.bindings {
-		if b.address != message.Address {
+		if b.address != message.Address || !will(b) {
 			continue
 		}
 		if message.Port == uint32(b.port) {

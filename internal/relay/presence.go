@@ -80,6 +80,9 @@ var (
 	errOutlived = errors.New("the same agent, started again later, has its ports")
 )
 
+// errHandedOver is why a client isn't carried: its binding is another presence's.
+var errHandedOver = errors.New("the port was handed over")
+
 // attach has a new link of its agent serve it, in place of the one before. It is
 // false if the presence has ended.
 func (p *presence) attach(l *link) bool {
@@ -141,21 +144,19 @@ func (p *presence) tellChanged() {
 	p.changed = make(chan struct{})
 }
 
-// expire ends it unless the agent has come back.
+// expire ends it unless the agent has come back, be it to leave again.
 func (p *presence) expire() {
-	p.mu.Lock()
-	away := p.link == nil
-	p.mu.Unlock()
-	if away {
-		p.end(errStayed)
-	}
+	p.endIf(errStayed, func() bool { return p.link == nil && time.Since(p.since) >= p.relay.config.Grace })
 }
 
 // end ends it: its ports are closed when end returns, and its conns and its link
 // told to end. It may be called again.
-func (p *presence) end(cause error) {
+func (p *presence) end(cause error) { p.endIf(cause, func() bool { return true }) }
+
+// endIf is end if there is still a reason to; still is called with p locked.
+func (p *presence) endIf(cause error, still func() bool) {
 	p.mu.Lock()
-	if p.over {
+	if p.over || !still() {
 		p.mu.Unlock()
 		return
 	}
@@ -196,17 +197,26 @@ func (p *presence) linkFor(ctx context.Context, b *binding, not *link) (*link, e
 		p.mu.Unlock()
 		switch {
 		case heir != nil:
-			return nil, errOutlived
+			return nil, errHandedOver
 		case l != nil && l != not:
 			return l, nil
 		}
 		select {
 		case <-changed:
+			continue
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if b.heir != nil { // which may be why p has ended
+			return nil, errHandedOver
+		}
+		return nil, context.Cause(ctx)
 	}
 }
+
+// served says whether l is the link that serves it, not one that was replaced.
+func (p *presence) served(l *link) bool { return p.currentLink() == l }
 
 func (p *presence) currentLink() *link {
 	p.mu.Lock()

@@ -28,24 +28,29 @@ func newPresences(r *Relay) *presences {
 }
 
 // join has a link serve the presence that its agent announces, which is made if
-// it isn't there: known says that it was.
+// it isn't there: known says that it was. Of two links that announce the same
+// instance at once, one replaces the other.
 func (s *presences) join(l *link, announce sshwire.Announce) (p *presence, known bool, err error) {
-	name := presenceName{l.grant.Fingerprint, announce.Instance}
 	s.mu.Lock()
-	p = s.announced[name]
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	p = s.announced[presenceName{l.grant.Fingerprint, announce.Instance}]
 	if p != nil && p.attach(l) {
 		return p, true, nil
 	}
-	p, err = s.add(l, announce)
+	p, err = s.addLocked(l, announce)
 	return p, false, err
 }
 
-// add makes a presence for a link.
-func (s *presences) add(l *link, announce sshwire.Announce) (*presence, error) {
-	p := newPresence(s.relay, l, announce)
+// add makes a presence for a link whose client didn't announce itself.
+func (s *presences) add(l *link) (*presence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.addLocked(l, sshwire.Announce{})
+}
+
+// addLocked is add for who has locked the presences.
+func (s *presences) addLocked(l *link, announce sshwire.Announce) (*presence, error) {
+	p := newPresence(s.relay, l, announce)
 	if s.closed {
 		return nil, errStopping
 	}
@@ -99,22 +104,23 @@ func (s *presences) close() {
 // errInherits says that a port is with an agent that was started later.
 var errInherits = errors.New("the same agent, started again later, has it")
 
-// yield has other presences give up a port that p asks for: that of the same agent,
-// started earlier, and one of the same key while its agent is away. The same
-// binding, with the clients who wait at it, is p's from now on; one at another
-// address is closed. An error says that p is the earlier one of the same agent. It
-// returns nil if there is no such binding to be had; p.asking is held.
-func (s *presences) yield(p *presence, address string, port uint16) (*binding, error) {
-	if port == 0 {
-		return nil, nil
-	}
-	var heritage *binding
+// held is a binding of a presence.
+type held struct {
+	by *presence
+	*binding
+}
+
+// yielding are the bindings of a port that others give up if p asks for it: the
+// same agent, started earlier, and one of the same key while its agent is away. An
+// error says that p is the earlier one of the same agent.
+func (s *presences) yielding(p *presence, port uint16) ([]held, error) {
+	var all []held
 	for _, other := range s.list() {
 		if other == p || other.name.fingerprint != p.name.fingerprint {
 			continue
 		}
-		b := other.holds(port)
-		if b == nil {
+		bindings := other.holds(port)
+		if len(bindings) == 0 {
 			continue
 		}
 		same := p.announced() && other.announce.Agent == p.announce.Agent
@@ -122,35 +128,55 @@ func (s *presences) yield(p *presence, address string, port uint16) (*binding, e
 		case same && other.announce.Generation > p.announce.Generation:
 			return nil, errInherits
 		case same && other.announce.Generation < p.announce.Generation, other.currentLink() == nil:
-			if heritage == nil && b.address == address {
-				heritage = other.bequeath(b, p)
-				continue
+			for _, b := range bindings {
+				all = append(all, held{other, b})
 			}
-			other.drop(b)
-			other.endIfBare()
 		}
 	}
-	return heritage, nil
+	return all, nil
 }
 
-// holds is the binding that has port, or nil.
-func (p *presence) holds(port uint16) *binding {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, b := range p.bindings {
-		if b.port == port {
-			return b
+// inherit makes a binding that others give up p's, with the clients who wait at
+// it, if it is at the same address. Otherwise it is nil, and rest are those that
+// may be in the way. p.asking is held.
+func (s *presences) inherit(p *presence, address string, port uint16) (heritage *binding, rest []held, err error) {
+	if port == 0 {
+		return nil, nil, nil
+	}
+	all, err := s.yielding(p, port)
+	for _, h := range all {
+		if h.address != address {
+			continue
+		}
+		if heritage := h.by.bequeath(h.binding, p); heritage != nil {
+			return heritage, nil, nil
 		}
 	}
-	return nil
+	return nil, all, err
+}
+
+// vacate closes bindings that are in the way of another.
+func vacate(rest []held) {
+	for _, h := range rest {
+		h.by.drop(h.binding)
+		h.by.endIfBare()
+	}
+}
+
+// holds are the bindings that have port.
+func (p *presence) holds(port uint16) []*binding {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []*binding
+	for _, b := range p.bindings {
+		if b.port == port {
+			all = append(all, b)
+		}
+	}
+	return all
 }
 
 // endIfBare ends a presence whose ports the same agent, started again, has.
 func (p *presence) endIfBare() {
-	p.mu.Lock()
-	bare := len(p.bindings) == 0
-	p.mu.Unlock()
-	if bare {
-		p.end(errOutlived)
-	}
+	p.endIf(errOutlived, func() bool { return len(p.bindings) == 0 })
 }

@@ -69,14 +69,14 @@ func (l *link) announce(request *ssh.Request) {
 		Known: known, Grace: uint32(l.relay.config.Grace / time.Second), // #nosec G115 -- a day at most
 	}))
 	if known {
-		p.resume(l)
+		p.resume()
 	}
 }
 
 // leave ends the presence: its agent was stopped.
 func (l *link) leave(request *ssh.Request) {
-	if l.presence != nil {
-		l.presence.end(errLeft)
+	if p := l.presence; p != nil {
+		p.endIf(errLeft, func() bool { return p.link == l })
 	}
 	reply(request, true, nil)
 }
@@ -90,7 +90,7 @@ func (l *link) forward(ctx context.Context, request *ssh.Request) {
 		return
 	}
 	if l.presence == nil {
-		if l.presence, err = l.relay.presences.add(l, sshwire.Announce{}); err != nil {
+		if l.presence, err = l.relay.presences.add(l); err != nil {
 			l.refuse(request, err.Error(), false)
 			return
 		}
@@ -145,5 +145,5 @@ func (l *link) sayNo(request *ssh.Request, reason string, final bool) {
 // with sshd.
 func (l *link) cancel(request *ssh.Request) {
 	message, err := sshwire.ParseForwardRequest(request.Payload)
-	reply(request, err == nil && l.presence != nil && l.presence.unbind(message), nil)
+	reply(request, err == nil && l.presence != nil && l.presence.unbind(l, message), nil)
 }

@@ -2,6 +2,7 @@ package sshwire
 
 import (
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -42,7 +43,24 @@ func (l *Lifeline) Read(p []byte) (int, error) {
 	}
 	if link := l.link.Load(); link != nil {
 		_ = l.Close()
-		_, _, _ = (*link).SendRequest(RequestKeepalive, false, nil) // the write that fails
+		l.failWrite(*link)
 	}
 	return n, err
+}
+
+// failWrite has x/crypto/ssh write, so that it learns that it can't any more.
+// During a key exchange a write may be waiting for the goroutine that called Read:
+// then it isn't waited for, and ends when that has returned.
+func (l *Lifeline) failWrite(link ssh.Conn) {
+	failed := make(chan struct{})
+	go func() {
+		defer close(failed)
+		_, _, _ = link.SendRequest(RequestKeepalive, false, nil)
+	}()
+	timer := time.NewTimer(failWithin)
+	defer timer.Stop()
+	select {
+	case <-failed:
+	case <-timer.C:
+	}
 }

@@ -52,6 +52,10 @@ const (
 	usedFor   = 2 * time.Second
 	idleBytes = 300
 
+	// failWithin bounds how long a write to a closed connection may take to fail:
+	// it has nothing to wait for but the scheduler.
+	failWithin = 100 * time.Millisecond
+
 	// collectorPercent is how much may be allocated between two runs of the
 	// garbage collector, in percent of what is alive, and at least as many
 	// times 4 MiB / 100 (the runtime's own bound): 16 MiB, against the 3 MiB
