@@ -52,6 +52,14 @@ var (
 	errClosed = errors.New("the relay closed the connection")
 )
 
+// describe is why a link ended, or couldn't be made.
+func describe(err error) error {
+	if err == nil || err == io.EOF { // wrapped it says more
+		return errClosed
+	}
+	return err
+}
+
 // up notes a link. It must come before its down.
 func (u *uptime) up(l uplink) {
 	u.mu.Lock()
@@ -94,8 +102,8 @@ func (u *uptime) down(l uplink, cause error) {
 	began := time.Now()
 	if since, doubted := l.doubtedSince(); doubted {
 		began, cause = since, errNoSign
-	} else if cause == nil || errors.Is(cause, io.EOF) {
-		cause = errClosed
+	} else {
+		cause = describe(cause)
 	}
 	u.away = true
 	if n := len(u.outages); n > 0 && began.Sub(u.since) < settled { // that one isn't over
@@ -125,6 +133,7 @@ func (u *uptime) sound() bool {
 
 // lost tells why there is no link, and when the next one is dialled.
 func (u *uptime) lost(err error, retry time.Duration) {
+	err = describe(err)
 	u.mu.Lock()
 	again := u.sound() || err.Error() == u.reason && time.Since(u.said) < outageRepeat
 	if !again {
