@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -73,13 +72,13 @@ func (u *uptime) up(l uplink) {
 		last.ended = now
 		u.away, u.since = false, now
 		u.count++
-		level := slog.LevelInfo
+		away := now.Sub(last.began).Round(time.Millisecond)
 		if u.told {
-			level = slog.LevelDebug
+			u.log.Debug("connected to the relay again", "away", away, "cause", last.cause)
+		} else {
+			u.log.Info("connected to the relay again", "away", away, "cause", last.cause)
 		}
 		u.told = true
-		u.log.Log(context.Background(), level, "connected to the relay again",
-			"away", now.Sub(last.began).Round(time.Millisecond), "cause", last.cause)
 	case first:
 		if !u.said.IsZero() {
 			u.log.Info("connected to the relay", "after", now.Sub(u.since).Round(time.Millisecond))
@@ -140,9 +139,10 @@ func (u *uptime) lost(err error, retry time.Duration) {
 		u.reason, u.said, u.told = err.Error(), time.Now(), false
 	}
 	u.mu.Unlock()
-	level := slog.LevelWarn
+	retry = retry.Round(time.Millisecond)
 	if again {
-		level = slog.LevelDebug
+		u.log.Debug("no link to the relay", "error", err, "retry_in", retry)
+	} else {
+		u.log.Warn("no link to the relay", "error", err, "retry_in", retry)
 	}
-	u.log.Log(context.Background(), level, "no link to the relay", "error", err, "retry_in", retry.Round(time.Millisecond))
 }

@@ -76,6 +76,7 @@ type Relay struct {
 	refused    refusals
 	crowded    obs.Throttle // connections that aren't let in
 	turnedAway obs.Throttle // clients that are reset
+	starved    obs.Trouble  // the system gives no connections
 
 	listeners []net.Listener // owned by who calls Listen and Run
 
@@ -181,7 +182,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	var accepting, links sync.WaitGroup
 	for _, listener := range r.listeners {
 		accepting.Go(func() {
-			accept(ctx, listener, r.log, func(conn net.Conn) {
+			r.accept(ctx, listener, func(conn net.Conn) {
 				links.Go(func() { r.serve(linksCtx, conn) })
 			})
 		})

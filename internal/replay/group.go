@@ -89,6 +89,7 @@ type Group struct {
 	targets []*target      // of each forward
 	readers sync.WaitGroup // the goroutines that read flows' sockets and look up names
 	leading chan struct{}  // one slot: held while a session is begun
+	sockets obs.Trouble    // no socket could be opened for a flow
 
 	mu       sync.Mutex
 	token    proto.Token // guarded by mu, as all below; zero while there is no session
@@ -113,8 +114,8 @@ func New(config Config) *Group {
 		flows:   flow.NewTable[*conversation](config.MaxFlows, config.Idle),
 	}
 	g.set = lane.NewSet(&g.drops, config.Copies)
-	for _, f := range config.Forwards {
-		g.targets = append(g.targets, newTarget(g, f))
+	for i, f := range config.Forwards {
+		g.targets = append(g.targets, newTarget(g, i, f))
 	}
 	g.sweep = time.AfterFunc(time.Hour, g.sweepFlows)
 	g.sweep.Stop()
