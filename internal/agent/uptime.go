@@ -81,7 +81,7 @@ func (u *uptime) up(l uplink) {
 		u.told = true
 	case first:
 		if !u.said.IsZero() {
-			u.log.Info("connected to the relay", "after", now.Sub(u.since).Round(time.Millisecond))
+			u.log.Info("connected to the relay", "away", now.Sub(u.since).Round(time.Millisecond))
 		}
 		u.since = now
 	}

@@ -123,7 +123,7 @@ func (r *Relay) accept(ctx context.Context, listener net.Listener, handle func(n
 		case err == nil:
 			pause = acceptPauseFirst
 			if lasted, tell := r.starved.Worked(time.Now()); tell {
-				r.log.Info("connections are accepted again", "lasted", lasted.Round(time.Millisecond))
+				r.log.Info("connections are accepted again", "duration", lasted.Round(time.Millisecond))
 			}
 			handle(conn)
 			continue

@@ -81,7 +81,7 @@ func (g *Group) open(h proto.FlowHeader, token proto.Token, now time.Duration) (
 		return nil, obs.DropNoSocket, false
 	}
 	if lasted, tell := g.sockets.Worked(time.Now()); tell {
-		g.config.Log.Info("flows have sockets again", "lasted", lasted.Round(time.Millisecond))
+		g.config.Log.Info("flows have sockets again", "duration", lasted.Round(time.Millisecond))
 	}
 	c := &conversation{Flow: flow.New(h, false), group: g, conn: conn, target: address}
 	old, ok := g.insert(c, token, now)
