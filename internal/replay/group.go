@@ -34,6 +34,12 @@ type Lane struct {
 	// Doubtful says whether the connection may be dead, see keep.Line; may be nil.
 	Doubtful func() (doubt bool, changed <-chan struct{})
 
+	// Up is called when the lane begins to carry datagrams, Down when it no longer
+	// does, each at most once and with the group locked: they must not block, nor
+	// call the group. Either may be nil.
+	Up   func()
+	Down func(cause error)
+
 	// RTT is the connection's round trip, 0 if it isn't known; may be nil.
 	RTT func() time.Duration
 }
