@@ -59,7 +59,7 @@ type serveCommand struct {
 	ClientNetworks string   `name:"client-networks" placeholder:"FILE" group:"Files" help:"Client networks that may, or may not, reach public ports: lines as in \"deny 192.0.2.0/24 25565\" and \"allow 198.51.100.7\"."`
 	NoLockdown     bool     `name:"no-lockdown" group:"Files" help:"Don't give up, once running, all files but the directories of those above, and new privileges (Linux)."`
 
-	Listen     []string `name:"listen" sep:"none" default:":2222" placeholder:"ADDR" group:"What to serve" help:"Listen for agents at this address, as host:port. Repeatable. Default: :2222."`
+	Listen     []string `name:"listen" sep:"none" default:":2222" placeholder:"ADDR" group:"What to serve" help:"Listen for agents at this address, as host:port. Repeatable. Default: the sockets that systemd gives, else :2222."`
 	AllowPorts []string `name:"allow-ports" sep:"none" placeholder:"PORTS" group:"What to serve" help:"Ports that may be exposed at all, as in 1024-65535 or 443,25565. Repeatable. Privileged ports alone are allowed besides the default, 1024-65535."`
 	Bind       []string `name:"bind" sep:"none" placeholder:"ADDR" group:"What to serve" help:"Addresses that may be bound at all: an address, a prefix, or localhost. Repeatable. Default: all."`
 

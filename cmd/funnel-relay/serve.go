@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/access"
@@ -52,8 +53,13 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	listeners, err := inherited()
+	if err != nil {
+		return err
+	}
 	r, err := relay.New(relay.Config{
 		Listen:            c.Listen,
+		Listeners:         listeners,
 		HostKeys:          hostKeys,
 		Keys:              authorized,
 		Networks:          networks,
@@ -85,7 +91,17 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		log.Error("no key can log in", "error", err)
 	}
 	greeting.print(streams.out)
-	return r.Run(ctx)
+	notify(log, daemon.SdNotifyReady)
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		notify(log, daemon.SdNotifyStopping)
+	})
+	err = r.Run(ctx)
+	if !stop() {
+		<-told
+	}
+	return err
 }
 
 // hostKeys loads the host keys, and makes the default one if it isn't there.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -60,6 +61,11 @@ func (w *watched[T]) load() (value T, version uint64, err error) {
 		return w.value, w.version, nil
 	}
 	data, info, err := readFile(w.path)
+	if w.info != nil && w.err == nil && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) {
+		// Want of descriptors says nothing about the file: who is there stays, and it
+		// is read as soon as it can be. Nobody new gets in meanwhile, anyway.
+		return w.value, w.version, nil
+	}
 	if err != nil {
 		return w.fail(info, err)
 	}

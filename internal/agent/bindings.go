@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"funnel/internal/forward"
+	"funnel/internal/obs"
 )
 
 // binding is a forward that the relay has bound on this link.
@@ -13,6 +14,7 @@ type binding struct {
 	forward forward.Forward
 	dials   chan struct{} // one is taken by each connect under way; see maxDials
 	failing atomic.Bool   // the last connect to the target failed
+	told    obs.Throttle  // that, and the opposite
 }
 
 // listenKey is how the relay names a binding when it opens a channel for it:

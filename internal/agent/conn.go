@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -102,11 +103,14 @@ func (b *binding) noteTarget(log *slog.Logger, err error) {
 	if errors.Is(err, context.Canceled) || b.failing.Swap(failing) == failing {
 		return
 	}
-	if failing {
-		log.Warn("target doesn't take connections; clients are refused meanwhile", "error", err)
-		return
+	held, tell := b.told.Allow(time.Now()) // one that comes and goes
+	switch {
+	case !tell:
+	case failing:
+		log.Warn("target doesn't take connections; clients are refused meanwhile", "error", err, "held_back", held)
+	default:
+		log.Info("target takes connections again", "held_back", held)
 	}
-	log.Info("target takes connections again")
 }
 
 // whyRejected words a failed connect for the relay without naming anything of

@@ -94,10 +94,6 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		return nil, err
 	}
 	lane := &laneLink{link: l}
-	if len(a.tcp) == 0 {
-		a.uptime.up(l)
-		lane.ended = func(err error) { a.uptime.down(l, err) }
-	}
 	lane.start(a.config.Log, "this link carries UDP alone")
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	channel, err := lane.openSubsystem()
@@ -108,13 +104,17 @@ func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
 		lane.Close()
 		return nil, err
 	}
-	return &replay.Lane{Channel: channel, Socket: l.socket, End: lane.Close, Doubtful: l.Doubt, RTT: l.rtt}, nil
+	dialed := &replay.Lane{Channel: channel, Socket: l.socket, End: lane.Close, Doubtful: l.Doubt, RTT: l.rtt}
+	if len(a.tcp) == 0 {
+		dialed.Up = func() { a.uptime.up(l) }
+		dialed.Down = func(cause error) { a.uptime.down(l, cause) }
+	}
+	return dialed, nil
 }
 
 // laneLink is a link and the goroutines that serve it.
 type laneLink struct {
 	*link
-	ended  func(error) // called once it has; may be nil
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -129,9 +129,6 @@ func (l *laneLink) start(log *slog.Logger, reason string) {
 			reject(channel, ssh.Prohibited, reason)
 		})
 		log.Debug("link ended", "error", err)
-		if l.ended != nil {
-			l.ended(err)
-		}
 	})
 }
 

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -52,6 +51,14 @@ var (
 	errClosed = errors.New("the relay closed the connection")
 )
 
+// describe is why a link ended, or couldn't be made.
+func describe(err error) error {
+	if err == nil || err == io.EOF { // wrapped it says more
+		return errClosed
+	}
+	return err
+}
+
 // up notes a link. It must come before its down.
 func (u *uptime) up(l uplink) {
 	u.mu.Lock()
@@ -65,16 +72,16 @@ func (u *uptime) up(l uplink) {
 		last.ended = now
 		u.away, u.since = false, now
 		u.count++
-		level := slog.LevelInfo
+		away := now.Sub(last.began).Round(time.Millisecond)
 		if u.told {
-			level = slog.LevelDebug
+			u.log.Debug("connected to the relay again", "away", away, "cause", last.cause)
+		} else {
+			u.log.Info("connected to the relay again", "away", away, "cause", last.cause)
 		}
 		u.told = true
-		u.log.Log(context.Background(), level, "connected to the relay again",
-			"away", now.Sub(last.began).Round(time.Millisecond), "cause", last.cause)
 	case first:
 		if !u.said.IsZero() {
-			u.log.Info("connected to the relay", "after", now.Sub(u.since).Round(time.Millisecond))
+			u.log.Info("connected to the relay", "away", now.Sub(u.since).Round(time.Millisecond))
 		}
 		u.since = now
 	}
@@ -94,8 +101,8 @@ func (u *uptime) down(l uplink, cause error) {
 	began := time.Now()
 	if since, doubted := l.doubtedSince(); doubted {
 		began, cause = since, errNoSign
-	} else if cause == nil || errors.Is(cause, io.EOF) {
-		cause = errClosed
+	} else {
+		cause = describe(cause)
 	}
 	u.away = true
 	if n := len(u.outages); n > 0 && began.Sub(u.since) < settled { // that one isn't over
@@ -125,15 +132,17 @@ func (u *uptime) sound() bool {
 
 // lost tells why there is no link, and when the next one is dialled.
 func (u *uptime) lost(err error, retry time.Duration) {
+	err = describe(err)
 	u.mu.Lock()
 	again := u.sound() || err.Error() == u.reason && time.Since(u.said) < outageRepeat
 	if !again {
 		u.reason, u.said, u.told = err.Error(), time.Now(), false
 	}
 	u.mu.Unlock()
-	level := slog.LevelWarn
+	retry = retry.Round(time.Millisecond)
 	if again {
-		level = slog.LevelDebug
+		u.log.Debug("no link to the relay", "error", err, "retry_in", retry)
+	} else {
+		u.log.Warn("no link to the relay", "error", err, "retry_in", retry)
 	}
-	u.log.Log(context.Background(), level, "no link to the relay", "error", err, "retry_in", retry.Round(time.Millisecond))
 }

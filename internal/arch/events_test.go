@@ -24,6 +24,7 @@ var programOf = map[string]string{
 	"cmd/funnel-agent": "funnel-agent", "internal/agent": "funnel-agent", "internal/replay": "funnel-agent",
 	"internal/trust": "funnel-agent", "internal/keys": "funnel-agent",
 	"internal/pace": "both programs",
+	"internal/keep": "funnel-agent", "internal/netwatch": "funnel-agent",
 }
 
 // wrapper is a function of ours that logs what it is told to.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,4 +89,24 @@ func TestStatus(t *testing.T) {
 	sockets, err := filepath.Glob(filepath.Join(directory, "*.sock"))
 	require.NoError(t, err)
 	require.Empty(t, sockets, "of a dead agent")
+}
+
+// TestStatusOfLanesAlone: an agent that carries UDP alone is away when no lane is
+// left, and says so once.
+func TestStatusOfLanesAlone(t *testing.T) {
+	r := startRelay(t)
+	directory, udp := stateDir(t), udpEcho(t).String()
+	a := r.startAgent(t, "--state-dir", directory, "--udp", freePort(t)+":"+udp)
+	require.Eventually(t, func() bool { return len(a.askState(directory).Lanes.Up) == 4 }, patience, 10*time.Millisecond)
+	r.kill()
+	require.Eventually(t, func() bool { return !a.askState(directory).Connected }, patience, 10*time.Millisecond)
+	r.run(t)
+	require.Eventually(t, func() bool { return len(a.askState(directory).Lanes.Up) == 4 }, patience, 10*time.Millisecond)
+	told := a.askState(directory)
+	require.True(t, told.Connected)
+	require.Nil(t, told.Link)
+	require.Equal(t, 1, told.Reconnects)
+	a.expect(`connected to the relay again`)
+	require.Equal(t, 1, strings.Count(a.said(), "connected to the relay again"))
+	requireUDPEchoAt(t, a.public("udp", udp))
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -30,7 +31,7 @@ func LoadOrCreate(path string) (signer ssh.Signer, created bool, err error) {
 	}
 	created, err = createKey(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("create private key %s: %w", path, err)
+		return nil, false, fmt.Errorf("create private key %s: %w%s", path, err, remedy(err))
 	}
 	// What is in the file counts, not what we made: another start may have won.
 	signer, err = Load(ctx, path, nil)
@@ -38,6 +39,17 @@ func LoadOrCreate(path string) (signer ssh.Signer, created bool, err error) {
 		return nil, false, err
 	}
 	return signer, created, nil
+}
+
+// remedy is what to do about a directory that takes no file, to follow the error.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return "; make room there, or name another directory with --state-dir"
+	case errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR):
+		return "; name a directory that can be written with --state-dir"
+	}
+	return ""
 }
 
 // createKey writes a new key beside path and gives it the name only once it is

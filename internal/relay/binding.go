@@ -49,7 +49,7 @@ func (p *presence) serve(b *binding) {
 // acceptClients takes the clients of one listener until it is closed. It never
 // waits for the agent: what it can't pass on is reset.
 func (p *presence) acceptClients(b *binding, listener net.Listener) {
-	accept(p.ctx, listener, p.log, func(accepted net.Conn) {
+	p.relay.accept(p.ctx, listener, func(accepted net.Conn) {
 		client, ok := accepted.(*net.TCPConn)
 		if !ok || !p.relay.welcome(addrPort(accepted.RemoteAddr()).Addr(), b.port) {
 			p.turnAway(b, accepted, "its network is not allowed")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -113,21 +112,26 @@ func explainListen(err error, host string, port uint16) string {
 }
 
 // accept calls handle, which must not block, with each connection, until
-// listener is closed or its deadline over. It is in no hurry to give up on one that fails otherwise.
-func accept(ctx context.Context, listener net.Listener, log *slog.Logger, handle func(net.Conn)) {
+// listener is closed or its deadline over. It is in no hurry to give up on one
+// that fails otherwise, mostly for want of descriptors: what is there goes on, and
+// who connects waits in the kernel's queue.
+func (r *Relay) accept(ctx context.Context, listener net.Listener, handle func(net.Conn)) {
 	pause := acceptPauseFirst
 	for {
 		conn, err := listener.Accept()
 		switch {
 		case err == nil:
 			pause = acceptPauseFirst
+			if lasted, tell := r.starved.Worked(time.Now()); tell {
+				r.log.Info("connections are accepted again", "duration", lasted.Round(time.Millisecond))
+			}
 			handle(conn)
 			continue
 		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil:
 			return
 		}
-		if pause == acceptPauseFirst {
-			log.Error("accept connections", "listen", listener.Addr().String(), "error", err)
+		if held, tell := r.starved.Failed(time.Now()); tell {
+			r.log.Error("accept connections", "listen", listener.Addr().String(), "error", err, "held_back", held)
 		}
 		select {
 		case <-ctx.Done():

@@ -33,11 +33,12 @@ import (
 
 // Config is what a relay is made of. It must not be changed after New.
 type Config struct {
-	Listen   []string     // addresses to listen on, as "host:port"; port 0 lets the system choose
-	HostKeys []ssh.Signer // at least one, each of a different type
-	Keys     *access.Keys
-	Networks *access.Networks // of clients that may reach public ports; nil means all
-	Limits   Limits
+	Listen    []string       // addresses to listen on, as "host:port"; port 0 lets the system choose
+	Listeners []net.Listener // taken instead, if there are any; Run closes them
+	HostKeys  []ssh.Signer   // at least one, each of a different type
+	Keys      *access.Keys
+	Networks  *access.Networks // of clients that may reach public ports; nil means all
+	Limits    Limits
 
 	KeepaliveInterval time.Duration // between two questions to a silent client; 0 means none
 	KeepaliveCount    int           // unanswered questions after which a link is given up
@@ -75,6 +76,7 @@ type Relay struct {
 	refused    refusals
 	crowded    obs.Throttle // connections that aren't let in
 	turnedAway obs.Throttle // clients that are reset
+	starved    obs.Trouble  // the system gives no connections
 
 	listeners []net.Listener // owned by who calls Listen and Run
 
@@ -85,7 +87,7 @@ type Relay struct {
 // New checks config. It opens nothing.
 func New(config Config) (*Relay, error) {
 	switch {
-	case len(config.Listen) == 0:
+	case len(config.Listen)+len(config.Listeners) == 0:
 		return nil, errors.New("no address to listen on was given")
 	case len(config.HostKeys) == 0:
 		return nil, errors.New("no host key was given")
@@ -142,9 +144,16 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // Listen opens the listeners and returns their addresses, in the order of the
 // configuration and with the ports that the system chose. It opens all or, with
 // an error that is a *ListenError, none. Run must be called after it, and closes
-// them.
+// them. Listeners that were given are as good as opened.
 func (r *Relay) Listen() ([]net.Addr, error) {
 	var addresses []net.Addr
+	if len(r.config.Listeners) > 0 {
+		r.listeners = r.config.Listeners
+		for _, listener := range r.listeners {
+			addresses = append(addresses, listener.Addr())
+		}
+		return addresses, nil
+	}
 	for _, address := range r.config.Listen {
 		listener, err := listenConfig.Listen(context.Background(), "tcp", address)
 		if err != nil {
@@ -173,7 +182,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	var accepting, links sync.WaitGroup
 	for _, listener := range r.listeners {
 		accepting.Go(func() {
-			accept(ctx, listener, r.log, func(conn net.Conn) {
+			r.accept(ctx, listener, func(conn net.Conn) {
 				links.Go(func() { r.serve(linksCtx, conn) })
 			})
 		})

@@ -189,7 +189,7 @@ func (t *testPorts) serve(ctx context.Context) {
 		return
 	}
 	for _, listener := range t.tcp.listeners {
-		l.tasks.Go(func() { accept(ctx, listener, l.log, func(conn net.Conn) { t.take(ctx, conn) }) })
+		l.tasks.Go(func() { l.relay.accept(ctx, listener, func(conn net.Conn) { t.take(ctx, conn) }) })
 	}
 }
 

@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	"funnel/internal/flow"
@@ -18,6 +19,9 @@ type conversation struct {
 	group *Group
 	conn  *udpio.Conn
 	entry *flow.Entry[*conversation] // fixed before run starts
+
+	target netip.AddrPort
+	spoke  time.Duration // when the target last did, or the flow began; guarded by group.mu
 }
 
 // run sends the target's replies to the lanes until the socket is closed.
@@ -41,6 +45,7 @@ func (c *conversation) receive(messages []udpio.Message) {
 	now := lane.Now()
 	g.mu.Lock()
 	alive := g.flows.Touch(c.entry, now)
+	c.spoke = now
 	g.mu.Unlock()
 	if !alive {
 		return // the relay wouldn't know it
@@ -69,15 +74,23 @@ func (g *Group) open(h proto.FlowHeader, token proto.Token, now time.Duration) (
 		return nil, obs.DropUnresolved, false
 	}
 	conn, err := udpio.Dial(address, udpio.Options{})
-	if err != nil {
-		g.config.Log.Warn("flow has no socket", "client", h.Client, "target", address, "cause", err)
+	if err != nil { // most often for want of descriptors or ports, which concerns all
+		if held, tell := g.sockets.Failed(time.Now()); tell {
+			g.config.Log.Warn("flow has no socket", "client", h.Client, "target", address, "cause", err, "held_back", held)
+		}
 		return nil, obs.DropNoSocket, false
 	}
-	c := &conversation{Flow: flow.New(h, false), group: g, conn: conn}
+	if lasted, tell := g.sockets.Worked(time.Now()); tell {
+		g.config.Log.Info("flows have sockets again", "duration", lasted.Round(time.Millisecond))
+	}
+	c := &conversation{Flow: flow.New(h, false), group: g, conn: conn, target: address}
 	old, ok := g.insert(c, token, now)
 	if !ok {
 		conn.Close() // another lane was faster, or the session has ended
 		return nil, obs.DropUnknown, true
+	}
+	if g.targets[h.Forward].current() != address { // it has moved since we asked
+		g.forget(c.ID, token)
 	}
 	if old == nil {
 		return nil, 0, true
@@ -93,6 +106,7 @@ func (g *Group) insert(c *conversation, token proto.Token, now time.Duration) (e
 	if g.closed || g.token != token || g.flows.Get(c.ID) != nil {
 		return nil, false
 	}
+	c.spoke = -silent // not at all
 	c.entry, evicted = g.flows.Add(c.ID, c, now)
 	g.readers.Add(1)
 	go c.run()
@@ -145,6 +159,33 @@ func (g *Group) endFlows(which func(*conversation) bool) {
 	}
 }
 
+// moved ends the flows of a forward whose target has another address now, as far
+// as the old one doesn't answer: the next datagrams of their clients begin new
+// ones. Those that it answers go on.
+func (g *Group) moved(forward int, now netip.AddrPort) {
+	at := lane.Now()
+	var ended []*conversation
+	g.mu.Lock()
+	g.flows.All(func(e *flow.Entry[*conversation]) {
+		c := e.Value
+		if int64(c.Forward) == int64(forward) && c.target != now && at-c.spoke >= silent {
+			g.flows.Remove(e)
+			ended = append(ended, c)
+		}
+	})
+	g.mu.Unlock()
+	g.endGone(ended)
+}
+
+// endGone closes flows that were taken out for being idle, and tells the relay.
+func (g *Group) endGone(ended []*conversation) {
+	for _, c := range ended {
+		c.conn.Close()
+		g.set.SendRecord(proto.AppendGone(nil, c.ID, proto.GoneIdle))
+	}
+	g.set.Flush()
+}
+
 // sweepFlows ends idle flows, and comes again while flows are left.
 func (g *Group) sweepFlows() {
 	now := lane.Now()
@@ -162,11 +203,7 @@ func (g *Group) sweepFlows() {
 		g.sweep.Reset(g.sweepEvery())
 	}
 	g.mu.Unlock()
-	for _, c := range idle {
-		c.conn.Close()
-		g.set.SendRecord(proto.AppendGone(nil, c.ID, proto.GoneIdle))
-	}
-	g.set.Flush()
+	g.endGone(idle)
 	g.reportDrops(now)
 }
 

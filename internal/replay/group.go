@@ -34,6 +34,12 @@ type Lane struct {
 	// Doubtful says whether the connection may be dead, see keep.Line; may be nil.
 	Doubtful func() (doubt bool, changed <-chan struct{})
 
+	// Up is called when the lane begins to carry datagrams, Down when it no longer
+	// does, each at most once and with the group locked: they must not block, nor
+	// call the group. Either may be nil.
+	Up   func()
+	Down func(cause error)
+
 	// RTT is the connection's round trip, 0 if it isn't known; may be nil.
 	RTT func() time.Duration
 }
@@ -89,6 +95,7 @@ type Group struct {
 	targets []*target      // of each forward
 	readers sync.WaitGroup // the goroutines that read flows' sockets and look up names
 	leading chan struct{}  // one slot: held while a session is begun
+	sockets obs.Trouble    // no socket could be opened for a flow
 
 	mu       sync.Mutex
 	token    proto.Token // guarded by mu, as all below; zero while there is no session
@@ -113,8 +120,8 @@ func New(config Config) *Group {
 		flows:   flow.NewTable[*conversation](config.MaxFlows, config.Idle),
 	}
 	g.set = lane.NewSet(&g.drops, config.Copies)
-	for _, f := range config.Forwards {
-		g.targets = append(g.targets, newTarget(g, f))
+	for i, f := range config.Forwards {
+		g.targets = append(g.targets, newTarget(g, i, f))
 	}
 	g.sweep = time.AfterFunc(time.Hour, g.sweepFlows)
 	g.sweep.Stop()

@@ -35,6 +35,11 @@ const (
 	// address. Datagrams that wait for one come by the thousand.
 	nameRetry = 2 * time.Second
 
+	// silent is how long a target must not have answered for a flow to it to end
+	// when its name gets another address: longer than the pauses of a game that
+	// goes on.
+	silent = 10 * time.Second
+
 	// dropReport is how often lost datagrams are reported.
 	dropReport = 10 * time.Second
 

@@ -14,6 +14,7 @@ import (
 // looked up beside the data path, which never waits for them.
 type target struct {
 	group *Group
+	index int    // of the forward
 	text  string // host:port
 	fixed bool   // text is an address
 
@@ -23,10 +24,11 @@ type target struct {
 	taken   time.Time       // guarded by mu: when address was looked up
 	tried   time.Time       // guarded by mu: when the last look-up began
 	busy    bool            // guarded by mu: a look-up is under way
+	failing bool            // guarded by mu: the last look-up failed
 }
 
-func newTarget(g *Group, f forward.Forward) *target {
-	t := &target{group: g, text: f.Target()}
+func newTarget(g *Group, index int, f forward.Forward) *target {
+	t := &target{group: g, index: index, text: f.Target()}
 	if address, err := netip.ParseAddrPort(t.text); err == nil {
 		t.address, t.fixed = address, true
 	}
@@ -57,17 +59,43 @@ func (t *target) get() (netip.AddrPort, bool) {
 	return t.address, t.address.IsValid()
 }
 
+// current is the address as last known.
+func (t *target) current() netip.AddrPort {
+	if t.fixed {
+		return t.address
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.address
+}
+
 func (t *target) lookUp(ctx context.Context) {
 	defer t.group.readers.Done()
 	address, err := udpio.Resolve(ctx, t.text)
+	if ctx.Err() == nil && t.note(address, err) {
+		t.group.moved(t.index, address)
+	}
+}
+
+// note takes in what a look-up found, and says whether the target has another
+// address than before. One that finds none is told once.
+func (t *target) note(address netip.AddrPort, err error) (moved bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.busy = false
+	log := t.group.config.Log
 	if err != nil {
-		if ctx.Err() == nil {
-			t.group.config.Log.Warn("target's name has no address", "target", t.text, "cause", err)
+		if !t.failing {
+			t.failing = true
+			log.Warn("target's name has no address", "target", t.text, "cause", err)
 		}
-		return // the address known so far is as good as any
+		return false // the address known so far is as good as any
 	}
+	if t.failing {
+		t.failing = false
+		log.Info("target's name has an address again", "target", t.text)
+	}
+	moved = t.address.IsValid() && t.address != address
 	t.address, t.taken = address, time.Now()
+	return moved
 }

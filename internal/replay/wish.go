@@ -80,6 +80,9 @@ func (g *Group) attach(a *attachment) bool {
 		}
 	}
 	g.slots[a.slot] = a
+	if a.dialed.Up != nil {
+		a.dialed.Up()
+	}
 	g.set.Add(a.lane)
 	g.ask(a)
 	return true
@@ -104,6 +107,9 @@ func (g *Group) detach(a *attachment, cause error) {
 	}
 	left := g.set.Remove(a.lane)
 	g.slots[a.slot] = nil
+	if a.dialed.Down != nil {
+		a.dialed.Down(cause)
+	}
 	for i := range g.wishes {
 		if g.wishes[i].asked == a {
 			g.wishes[i].asked = nil

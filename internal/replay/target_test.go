@@ -1,0 +1,95 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"funnel/internal/forward"
+	"funnel/internal/obs"
+	"funnel/internal/udpio"
+	"funnel/proto"
+)
+
+func addressOf(conn *net.UDPConn) netip.AddrPort {
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// TestFlowsFollowTheirTarget: those that the old address answers stay there.
+func TestFlowsFollowTheirTarget(t *testing.T) {
+	before, f := server(t)
+	after, _ := server(t)
+	f.TargetHost = "localhost"
+	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1})
+	r := d.accept(proto.Token{}, token)
+	r.grant(27015)
+	await(t, d.bound)
+	name := d.targets[0]
+	require.Eventually(t, func() bool { return name.current().IsValid() }, patience, tick)
+
+	r.sendRecords(announce(7, 0), say(7, 1, "nobody answers"))
+	hear(t, before)
+	r.sendRecords(announce(8, 0), say(8, 1, "one answers"))
+	_, client := hear(t, before)
+	_, err := before.WriteToUDPAddrPort([]byte("answer"), client)
+	require.NoError(t, err)
+	require.Equal(t, datagram{8, 1, "answer"}, await(t, r.records))
+
+	require.False(t, name.note(addressOf(before), nil))
+	require.True(t, name.note(addressOf(after), nil))
+	d.moved(0, addressOf(after))
+	require.Equal(t, gone{7, proto.GoneIdle}, await(t, r.records))
+	r.sendRecords(say(8, 2, "it goes on"))
+	text, _ := hear(t, before)
+	require.Equal(t, "it goes on", text)
+	r.sendRecords(announce(9, 0), say(9, 1, "a new one"))
+	text, _ = hear(t, after)
+	require.Equal(t, "a new one", text)
+}
+
+// TestNameThatFailsIsToldOnce, and the address that it had still counts.
+func TestNameThatFailsIsToldOnce(t *testing.T) {
+	var text bytes.Buffer
+	g := New(Config{Log: slog.New(slog.NewTextHandler(&text, nil)), Forwards: []forward.Forward{
+		{Network: forward.UDP, TargetHost: "server.invalid", TargetPort: 1},
+	}})
+	defer g.close()
+	name := g.targets[0]
+	address := netip.MustParseAddrPort("192.0.2.1:1")
+	for range 2 {
+		require.False(t, name.note(address, nil))
+		for range 10 {
+			require.False(t, name.note(netip.AddrPort{}, errors.New("no such host")))
+		}
+		require.Equal(t, address, name.current())
+	}
+	require.Equal(t, 2, strings.Count(text.String(), "has no address"))
+	require.Equal(t, 1, strings.Count(text.String(), "has an address again"))
+}
+
+// TestNoSocketsIsToldOnce: an address that no socket can be connected to stands
+// for descriptors or ports that have run out.
+func TestNoSocketsIsToldOnce(t *testing.T) {
+	broadcast := netip.MustParseAddrPort("255.255.255.255:1")
+	if conn, err := udpio.Dial(broadcast, udpio.Options{}); err == nil {
+		conn.Close()
+		broadcast = netip.MustParseAddrPort("[fe80::1]:1") // without a zone
+	}
+	var text bytes.Buffer
+	g := New(Config{Log: slog.New(slog.NewTextHandler(&text, nil)), Forwards: []forward.Forward{
+		{Network: forward.UDP, TargetHost: broadcast.Addr().String(), TargetPort: 1},
+	}})
+	defer g.close()
+	for id := range uint32(100) {
+		_, reason, ok := g.open(proto.FlowHeader{Flow: id, Client: from}, proto.Token{}, 0)
+		require.False(t, ok)
+		require.Equal(t, obs.DropNoSocket, reason)
+	}
+	require.Equal(t, 1, strings.Count(text.String(), "flow has no socket"))
+}
