@@ -21,6 +21,10 @@ const (
 	reservedStartups = 128
 	maxKnown         = 4096
 
+	// loginTime is what a connection has to log in while others wait for its
+	// place: a login takes six round trips, and hardly one takes half a second.
+	loginTime = 3 * time.Second
+
 	// rateSources is for how many sources the rate of new connections is told
 	// apart, in 16 bytes each; rateBurst is for how many seconds' worth of them
 	// may come at once.
