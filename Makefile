@@ -19,7 +19,7 @@ SYSTEMS       = linux darwin windows freebsd
 ARCHITECTURES = amd64 arm64
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test race lint units fuzz bench microbench chaos cross clean
+.PHONY: help build demo test race lint units fuzz hostile bench microbench chaos cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZE) $$package; \
 		done; \
 	done
+
+hostile: ## run the tests of load in full: 30,000 held at once, and a siege (Linux)
+	FUNNEL_HOSTILE=1 FUNNEL_REQUIRE_ALL=1 $(GO) test -v -count=1 -timeout 15m -run '^(TestHeldAtOnce|TestUnderSiege)$$' ./internal/e2e
 
 microbench: ## run every micro-benchmark briefly, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 50ms ./...
