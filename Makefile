@@ -7,6 +7,10 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 # How long each fuzz target runs.
 FUZZTIME ?= 10s
 
+# How often an input is run to make it smaller. Where goroutines are at work its
+# coverage is never the same twice, and Go's default of a minute goes nowhere.
+FUZZMINIMIZE ?= 20x
+
 # More flags of the laboratory, as in make bench BENCHFLAGS=--quick.
 BENCHFLAGS ?=
 
@@ -15,7 +19,7 @@ SYSTEMS       = linux darwin windows freebsd
 ARCHITECTURES = amd64 arm64
 
 .DEFAULT_GOAL = help
-.PHONY: help build demo test race lint units fuzz bench microbench chaos cross clean
+.PHONY: help build demo test race lint units fuzz hostile bench microbench chaos cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +55,12 @@ fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZE) $$package; \
 		done; \
 	done
+
+hostile: ## run the tests of load in full: 30,000 held at once, and a siege (Linux)
+	FUNNEL_HOSTILE=1 FUNNEL_REQUIRE_ALL=1 $(GO) test -v -count=1 -timeout 15m -run '^(TestHeldAtOnce|TestUnderSiege)$$' ./internal/e2e
 
 microbench: ## run every micro-benchmark briefly, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 50ms ./...

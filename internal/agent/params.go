@@ -59,9 +59,10 @@ const (
 	// sockets for targetTimeout. Further clients are refused at once.
 	maxDials = 256
 
-	// maxConns bounds the connections of an agent, dialling ones included. A
-	// stalled one may hold 2 MiB of x/crypto's channel window in memory.
-	maxConns = 8192
+	// maxConns bounds the connections of an agent, dialling ones included: as many
+	// as our relay gives a link. A stalled one may hold 2 MiB of x/crypto's
+	// channel window in memory.
+	maxConns = 10000
 
 	// maxReason bounds what is shown of a relay's reason for a refusal.
 	maxReason = 300

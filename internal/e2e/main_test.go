@@ -3,7 +3,8 @@
 // Package e2e tests the whole: the two programs as processes, with the field's
 // own programs around them. Programs that a test needs and that aren't
 // installed skip it, or fail it if FUNNEL_REQUIRE_ALL=1; FUNNEL_LARGE=1 sends
-// 1 GiB where 32 MiB are sent otherwise.
+// 1 GiB where 32 MiB are sent otherwise, FUNNEL_HOSTILE=1 makes the tests of load
+// heavy and long.
 package e2e
 
 import (
@@ -22,7 +23,12 @@ const patience = 40 * time.Second
 // programs is the directory of the two binaries.
 var programs string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	os.Exit(run(m))
+}
 
 // run builds the programs, once for all tests.
 func run(m *testing.M) int {

@@ -16,16 +16,22 @@ import (
 // resident is the memory of a process, in bytes.
 func (p *process) resident() int64 {
 	p.t.Helper()
+	return p.memory("VmRSS")
+}
+
+// memory is a field of proc_pid_status(5) that is in kB, in bytes.
+func (p *process) memory(field string) int64 {
+	p.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	require.NoError(p.t, err)
 	for line := range strings.Lines(string(text)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+		if rest, found := strings.CutPrefix(line, field+":"); found {
 			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			require.NoError(p.t, err)
 			return kib << 10
 		}
 	}
-	require.Fail(p.t, "no VmRSS in /proc")
+	require.Fail(p.t, "not in /proc", field)
 	return 0
 }
 

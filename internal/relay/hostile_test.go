@@ -308,3 +308,44 @@ func TestEndlessRefusals(t *testing.T) {
 	require.Less(t, strings.Count(s.logged.String(), "binding refused"), 50, "the log is spared")
 	check()
 }
+
+// Connections that don't log in give way to who comes to do so.
+func TestSilentConnectionsGiveWay(t *testing.T) {
+	s := startRelay(t, func(c *Config) {
+		c.Limits.MaxStartups = MaxStartups{Start: 2, Rate: 100, Full: 2}
+		c.Limits.Penalties = DefaultPenalties()
+	})
+	ended := make(chan error, 2)
+	for range 2 {
+		conn, err := net.Dial("tcp", s.address)
+		require.NoError(t, err)
+		defer conn.Close()
+		go func() {
+			_, err := io.Copy(io.Discard, conn)
+			ended <- err
+		}()
+	}
+	require.Eventually(t, func() bool {
+		s.relay.startups.mu.Lock()
+		defer s.relay.startups.mu.Unlock()
+		return s.relay.startups.count == 2
+	}, patience, time.Millisecond)
+	var client *ssh.Client
+	require.Eventually(t, func() bool {
+		var err error
+		client, err = ssh.Dial("tcp", s.address, s.clientConfig(s.key))
+		return err == nil
+	}, patience, 50*time.Millisecond)
+	defer client.Close()
+	select {
+	case err := <-ended:
+		require.NoError(t, ignoreReset(err))
+	case <-time.After(patience):
+		require.Fail(t, "neither went")
+	}
+	require.Eventually(t, func() bool {
+		s.relay.book.mu.Lock()
+		defer s.relay.book.mu.Unlock()
+		return len(s.relay.book.sources) == 1
+	}, patience, time.Millisecond, "that counts like a login that took too long")
+}

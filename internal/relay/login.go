@@ -37,7 +37,11 @@ func (r *Relay) login(ctx context.Context, transport *sshwire.Lifeline, remote n
 	var attempt attempt
 	server, channels, requests, err := ssh.NewServerConn(transport, r.serverConfig(remote, &attempt))
 	if err != nil {
-		if !errors.Is(context.Cause(ctx), errStopping) {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, errGaveWay) {
+			err = cause
+		}
+		if !errors.Is(cause, errStopping) {
 			r.punish(remote, &attempt, err)
 		}
 		return nil, err
@@ -106,7 +110,7 @@ func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
 			r.log.Warn("login refused", "remote", remote.String(), "user", attempt.user,
 				"fingerprint", attempt.fingerprint, "cause", attempt.refusal, "held_back", held)
 		}
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errGaveWay):
 		amount = r.limits.Penalties.GraceExceeded
 		r.log.Debug("login took too long", "remote", remote.String())
 	default:

@@ -21,6 +21,10 @@ const (
 	reservedStartups = 128
 	maxKnown         = 4096
 
+	// loginTime is what a connection has to log in while others wait for its
+	// place: a login takes six round trips, and hardly one takes half a second.
+	loginTime = 3 * time.Second
+
 	// rateSources is for how many sources the rate of new connections is told
 	// apart, in 16 bytes each; rateBurst is for how many seconds' worth of them
 	// may come at once.
@@ -31,7 +35,7 @@ const (
 	authTries = 6
 
 	// maxLinks, maxForwards, maxAllConns and maxAllFlows bound what all agents
-	// together take: some 100 KiB a link, a descriptor a forward, 20 KiB and a
+	// together take: some 100 KiB a link, a descriptor a forward, 25 KiB and a
 	// descriptor a conn, 2 KiB a flow.
 	maxLinks    = 4096
 	maxForwards = 8192
@@ -71,10 +75,11 @@ const (
 	// descriptor and a goroutine. Games' ranges are tens of ports wide.
 	maxBindings = 1024
 
-	// maxConns bounds the conns of a link, those to be opened included. An idle
-	// one costs some 20 KiB; one whose client doesn't read may hold the 2 MiB
-	// of a channel's window besides, which x/crypto/ssh has fixed.
-	maxConns = 4096
+	// maxConns bounds the conns of a link, those to be opened included: half of
+	// what all may have, so that one leaves room for others. An idle one costs
+	// some 25 KiB; one whose client doesn't read may hold the 2 MiB of a
+	// channel's window besides, which x/crypto/ssh has fixed.
+	maxConns = maxAllConns / 2
 
 	// maxOpening bounds the conns of a binding that wait for the client to take
 	// them. It covers a burst of clients within the time a target takes to

@@ -214,7 +214,7 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	remote := addrPort(conn.RemoteAddr())
-	release, ok := r.admit(remote)
+	release, ok := r.admit(remote, func() { end(errGaveWay) })
 	if !ok {
 		return
 	}
@@ -227,12 +227,17 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	l.run(ctx, end)
 }
 
+// errGaveWay is why a connection ends that took longer to log in than others had
+// the patience for.
+var errGaveWay = errors.New("others wait to log in")
+
 // admit lets a connection in that isn't logged in yet, until release is called.
-func (r *Relay) admit(remote netip.AddrPort) (release func(), ok bool) {
+// It is ended by yield if others need its place first.
+func (r *Relay) admit(remote netip.AddrPort, yield func()) (release func(), ok bool) {
 	now := time.Now()
 	cause := "its source is kept out for what it did"
 	if !r.book.keepsOut(remote.Addr(), now) {
-		if release, cause = r.startups.admit(remote.Addr(), now); cause == "" {
+		if release, cause = r.startups.admit(remote.Addr(), now, yield); cause == "" {
 			return release, true
 		}
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"container/list"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -58,7 +59,10 @@ func (m MaxStartups) drops(count, chance int) bool {
 
 // startups bounds the connections that aren't authenticated yet, all together
 // and for each source. Sources that logged in lately have places of their own,
-// so that a crowd of strangers keeps no agent out. Safe for concurrent use.
+// so that a crowd of strangers keeps no agent out. Where sshd drops a new
+// connection, the one that has been there longest gives way to it if it has had
+// the time a login takes: who holds places without logging in must not keep out
+// those who come to do so. Safe for concurrent use.
 type startups struct {
 	most      MaxStartups
 	perSource int
@@ -68,6 +72,7 @@ type startups struct {
 
 	mu       sync.Mutex
 	count    int                        // guarded by mu, as all below; of strangers
+	waiting  list.List                  // of *startup: those of unknown sources, the oldest first
 	reserved int                        // of known sources beyond that
 	bySource map[netip.Prefix]int       // none is zero
 	known    map[netip.Prefix]time.Time // sources, by their last login
@@ -85,8 +90,19 @@ func newStartups(l Limits) *startups {
 	}
 }
 
+// startup is one of the connections.
+type startup struct {
+	since   time.Time
+	source  netip.Prefix
+	yield   func()
+	counted *int          // where it counts; nil when it does no longer
+	place   *list.Element // among those that may have to give way, if it is one
+}
+
 // admit lets one more connection in, until release is called, or says why not.
-func (s *startups) admit(remote netip.Addr, now time.Time) (release func(), refusal string) {
+// yield is called if it has to give way before that: it must not block, and
+// release is still to be called.
+func (s *startups) admit(remote netip.Addr, now time.Time, yield func()) (release func(), refusal string) {
 	source := s.group(remote)
 	if !exempt(s.exempt, remote) && !s.rate.Take(source, now) {
 		return nil, "its source connects too often"
@@ -96,23 +112,58 @@ func (s *startups) admit(remote netip.Addr, now time.Time) (release func(), refu
 	if s.bySource[source] >= s.perSource {
 		return nil, "its source has too many connections that are not logged in"
 	}
-	counted := &s.count
+	_, known := s.known[source]
+	one := &startup{since: now, source: source, yield: yield, counted: &s.count}
 	if s.most.drops(s.count, rand.IntN(100)) { // #nosec G404 -- no secret
-		if _, known := s.known[source]; !known || s.reserved >= reservedStartups {
+		switch {
+		case known && s.reserved < reservedStartups:
+			one.counted = &s.reserved
+		case !s.makeRoom(now):
 			return nil, "too many connections are not logged in"
 		}
-		counted = &s.reserved
 	}
-	*counted++
+	*one.counted++
 	s.bySource[source]++
-	return sync.OnceFunc(func() {
+	if !known {
+		one.place = s.waiting.PushBack(one)
+	}
+	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		*counted--
-		if s.bySource[source]--; s.bySource[source] == 0 {
-			delete(s.bySource, source)
-		}
-	}), ""
+		s.remove(one)
+	}, ""
+}
+
+// makeRoom has the oldest stranger give way, if it has had its time. The
+// startups are locked.
+func (s *startups) makeRoom(now time.Time) bool {
+	oldest := s.waiting.Front()
+	if oldest == nil {
+		return false
+	}
+	one := oldest.Value.(*startup)
+	if now.Sub(one.since) < loginTime {
+		return false
+	}
+	s.remove(one)
+	one.yield()
+	return true
+}
+
+// remove counts a connection no longer, if it still does. The startups are
+// locked.
+func (s *startups) remove(one *startup) {
+	if one.counted == nil {
+		return
+	}
+	*one.counted--
+	one.counted = nil
+	if one.place != nil {
+		s.waiting.Remove(one.place)
+	}
+	if s.bySource[one.source]--; s.bySource[one.source] == 0 {
+		delete(s.bySource, one.source)
+	}
 }
 
 // remember notes that a source has logged in.

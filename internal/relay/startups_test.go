@@ -41,25 +41,66 @@ func TestMaxStartupsDropsMoreTheMoreThereAre(t *testing.T) {
 	require.True(t, MaxStartups{5, 100, 5}.drops(5, 0))
 }
 
+// stays is the yield of a connection that must not give way.
+func stays(t *testing.T) func() { return func() { require.Fail(t, "it gave way") } }
+
+// Who holds a place without logging in gives it to who comes.
+func TestStartupsGiveWayToNewOnes(t *testing.T) {
+	begun := time.Now()
+	s := newStartups(Limits{MaxStartups: MaxStartups{2, 100, 2}}.withDefaults())
+	var gone []int
+	var releases []func()
+	admit := func(n int, at time.Duration) (refusal string) {
+		release, refusal := s.admit(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), begun.Add(at), func() { gone = append(gone, n) })
+		releases = append(releases, release)
+		return refusal
+	}
+	require.Empty(t, admit(1, 0))
+	require.Empty(t, admit(2, time.Second))
+	require.NotEmpty(t, admit(3, loginTime-1), "a login has its time")
+	require.Empty(t, gone)
+	require.Empty(t, admit(4, loginTime))
+	require.Equal(t, []int{1}, gone, "the oldest goes")
+	require.NotEmpty(t, admit(5, loginTime))
+	releases[0]() // it went already
+	require.NotEmpty(t, admit(6, loginTime))
+	releases[1]() // it is logged in
+	require.Empty(t, admit(7, loginTime))
+	require.Equal(t, []int{1}, gone)
+	releases[len(releases)-1]()
+
+	// Who logged in before isn't hurried.
+	home := netip.MustParseAddr("192.0.2.1")
+	s.remember(home, begun)
+	_, refusal := s.admit(home, begun, stays(t))
+	require.Empty(t, refusal)
+	require.Empty(t, admit(8, 2*loginTime))
+	require.Equal(t, []int{1, 4}, gone)
+	require.NotEmpty(t, admit(9, 2*loginTime))
+	require.Equal(t, 1, s.waiting.Len())
+	require.Equal(t, 2, s.count)
+	require.Len(t, s.bySource, 2)
+}
+
 func TestStartupsPerSource(t *testing.T) {
 	now := time.Now()
 	s := newStartups(Limits{MaxStartups: MaxStartups{1000, 30, 2000}}.withDefaults())
 	home := netip.MustParseAddr("192.0.2.1")
 	var releases []func()
 	for range maxStartupsPerSource {
-		release, refusal := s.admit(home, now)
+		release, refusal := s.admit(home, now, stays(t))
 		require.Empty(t, refusal)
 		releases = append(releases, release)
 	}
-	_, refusal := s.admit(home, now)
+	_, refusal := s.admit(home, now, stays(t))
 	require.Equal(t, "its source has too many connections that are not logged in", refusal)
-	_, refusal = s.admit(netip.MustParseAddr("192.0.2.2"), now)
+	_, refusal = s.admit(netip.MustParseAddr("192.0.2.2"), now, stays(t))
 	require.Empty(t, refusal)
 	releases[0]()
 	releases[0]() // counts once
-	_, refusal = s.admit(home, now)
+	_, refusal = s.admit(home, now, stays(t))
 	require.Empty(t, refusal)
-	_, refusal = s.admit(home, now)
+	_, refusal = s.admit(home, now, stays(t))
 	require.NotEmpty(t, refusal)
 }
 
@@ -72,17 +113,17 @@ func TestStartupsKeepPlacesForThoseWhoWereHere(t *testing.T) {
 	stranger := func(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::1", i)) }
 	var last func()
 	for i := range 4 {
-		release, refusal := s.admit(stranger(i), now)
+		release, refusal := s.admit(stranger(i), now, stays(t))
 		require.Empty(t, refusal)
 		last = release
 	}
-	_, refusal := s.admit(stranger(5), now)
+	_, refusal := s.admit(stranger(5), now, stays(t))
 	require.Equal(t, "too many connections are not logged in", refusal)
-	release, refusal := s.admit(home, now)
+	release, refusal := s.admit(home, now, stays(t))
 	require.Empty(t, refusal)
 	release()
 	last()
-	_, refusal = s.admit(stranger(6), now)
+	_, refusal = s.admit(stranger(6), now, stays(t))
 	require.Empty(t, refusal)
 	// Who was refused leaves no trace.
 	s.mu.Lock()
@@ -108,7 +149,7 @@ func TestSourcesThatConnectTooOften(t *testing.T) {
 	now, home := time.Now(), netip.MustParseAddr("192.0.2.1")
 	admitted := func(n int) (count int) {
 		for range n {
-			if release, refusal := s.admit(home, now); refusal == "" {
+			if release, refusal := s.admit(home, now, stays(t)); refusal == "" {
 				release()
 				count++
 			} else {

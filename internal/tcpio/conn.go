@@ -78,7 +78,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return n, err
 		}
 		if c.buffer == nil {
-			c.buffer = make([]byte, c.limits.read)
+			c.buffer = make([]byte, min(firstReadBuffer, c.limits.read))
 		}
 		n, err := c.inner.Read(c.buffer)
 		c.received.Add(uint64(n)) // #nosec G115 -- not negative
@@ -87,6 +87,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		// An error that came with data comes again with the next read.
 		c.unread = c.buffer[:n]
+		if n == len(c.buffer) && n < c.limits.read {
+			c.buffer = make([]byte, c.limits.read) // there was more, or may be
+		}
 	}
 	n := copy(p, c.unread)
 	c.unread = c.unread[n:]

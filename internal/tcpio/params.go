@@ -7,6 +7,11 @@ const (
 	// packets of at most 32 KiB in small pieces; 64 KiB hold two of them.
 	readBuffer = 64 << 10
 
+	// firstReadBuffer is how many bytes a Conn asks for until that many came at
+	// once: a login, which strangers may begin without end, and a link at rest
+	// need no more.
+	firstReadBuffer = 4 << 10
+
 	// gatherLimit is how many bytes may wait in a Conn while a write is under
 	// way; beyond it writers wait too. Eight SSH packets of full size are enough
 	// to keep the kernel busy until the writers are woken.
