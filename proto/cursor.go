@@ -70,10 +70,10 @@ func (c *cursor) long(limit int) string {
 
 func appendShort(b []byte, s string, limit int) []byte {
 	s = s[:min(len(s), limit, 255)]
-	return append(append(b, byte(len(s))), s...)
+	return append(append(b, byte(len(s))), s...) // #nosec G115 -- cut above
 }
 
 func appendLong(b []byte, s string, limit int) []byte {
 	s = s[:min(len(s), limit)]
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...) // #nosec G115 -- all limits are below 64 KiB
 }

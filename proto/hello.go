@@ -141,7 +141,7 @@ func appendPreamble(b []byte, version uint16) (_ []byte, body int) {
 }
 
 func closePreamble(b []byte, body int) []byte {
-	binary.BigEndian.PutUint16(b[body-2:], uint16(len(b)-body))
+	binary.BigEndian.PutUint16(b[body-2:], uint16(len(b)-body)) // #nosec G115 -- its strings are cut
 	return b
 }
 

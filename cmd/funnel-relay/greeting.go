@@ -52,7 +52,7 @@ func (g *greeting) reachable() (host string, port uint16) {
 	if !ok {
 		return unknownHost, 2222
 	}
-	port = uint16(address.Port)
+	port = uint16(address.Port) // #nosec G115 -- the port of an address
 	if !address.IP.IsUnspecified() {
 		return address.IP.String(), port
 	}

@@ -188,7 +188,7 @@ func candidates(ports forward.Ports) []uint16 {
 	n := ports.Len()
 	if n <= maxTries {
 		all := make([]uint16, n)
-		for i, at := range rand.Perm(n) {
+		for i, at := range rand.Perm(n) { // #nosec G404 -- which port it becomes is no secret
 			all[i] = ports.At(at)
 		}
 		return all
@@ -196,7 +196,7 @@ func candidates(ports forward.Ports) []uint16 {
 	some := make([]uint16, 0, maxTries)
 	seen := make(map[uint16]bool, maxTries)
 	for len(some) < maxTries {
-		if port := ports.At(rand.IntN(n)); !seen[port] {
+		if port := ports.At(rand.IntN(n)); !seen[port] { // #nosec G404 -- likewise
 			seen[port] = true
 			some = append(some, port)
 		}

@@ -38,7 +38,7 @@ func dialTCP(ctx context.Context, find lookup, address string) (net.Conn, error)
 	case len(addrs) == 0:
 		return nil, fmt.Errorf("look up %s: it has no address", host)
 	}
-	return dialFirst(ctx, inTurn(addrs), uint16(port))
+	return dialFirst(ctx, inTurn(addrs), uint16(port)) // #nosec G115 -- looked up as a port
 }
 
 // inTurn orders addresses so that the families alternate for as long as there

@@ -104,7 +104,7 @@ func (t *tcpLink) request(f forward.Forward, port uint16) (uint16, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ask for %s: %w", f.Listen(), err)
 	}
-	return uint16(chosen.Port), nil
+	return uint16(chosen.Port), nil // #nosec G115 -- parsed as a port
 }
 
 // refusal words a no. funnel-relay sends its reason along; of another server

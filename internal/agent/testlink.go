@@ -99,10 +99,10 @@ func (t *TestLink) Ports(ctx context.Context) (TestPorts, error) {
 	}
 	ports := TestPorts{Token: []byte(granted.Token), For: time.Duration(granted.Seconds) * time.Second, Note: printable(granted.Note)}
 	if granted.TCPPort != 0 {
-		ports.TCP = netip.AddrPortFrom(t.relay, uint16(granted.TCPPort))
+		ports.TCP = netip.AddrPortFrom(t.relay, uint16(granted.TCPPort)) // #nosec G115 -- parsed as a port
 	}
 	if granted.UDPPort != 0 {
-		ports.UDP = netip.AddrPortFrom(t.relay, uint16(granted.UDPPort))
+		ports.UDP = netip.AddrPortFrom(t.relay, uint16(granted.UDPPort)) // #nosec G115 -- parsed as a port
 	}
 	return ports, nil
 }

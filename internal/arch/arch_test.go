@@ -38,6 +38,7 @@ var exclusive = []struct{ library, importer, reason string }{
 	{"github.com/vishvananda/", "internal/wan", "namespaces are for tests and benchmarks"},
 	{"github.com/landlock-lsm/", "internal/lockdown", "one place says what a process gives up"},
 	{"github.com/coreos/go-systemd", "cmd/funnel-relay", "the service manager is the program's business"},
+	{"unsafe", "internal/udpio internal/tcpio internal/wan", "they alone talk to the kernel in its own words"},
 	{"testing", "", "tests stay out of the programs"},
 	{"github.com/stretchr/testify", "", "tests stay out of the programs"},
 	{"math/rand", "", "math/rand/v2 has replaced it"},

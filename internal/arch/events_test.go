@@ -23,8 +23,8 @@ var programOf = map[string]string{
 	"internal/access": "funnel-relay", "internal/lockdown": "funnel-relay",
 	"cmd/funnel-agent": "funnel-agent", "internal/agent": "funnel-agent", "internal/replay": "funnel-agent",
 	"internal/trust": "funnel-agent", "internal/keys": "funnel-agent",
-	"internal/pace": "both programs",
 	"internal/keep": "funnel-agent", "internal/netwatch": "funnel-agent",
+	"internal/pace": "both programs",
 }
 
 // wrapper is a function of ours that logs what it is told to.
@@ -192,7 +192,9 @@ func (s *sourceEvents) call(function *ast.FuncDecl, call *ast.CallExpr) {
 		}
 	case "Debug", "Info", "Warn", "Error":
 		s.add(call, call.Args[0], strings.ToLower(name), s.keys(function, call, 1))
-	case "Log", "LogAttrs", "DebugContext", "InfoContext", "WarnContext", "ErrorContext":
+	case "Log":
+		s.add(call, call.Args[2], "", s.keys(function, call, 3)) // the level is a variable
+	case "LogAttrs", "DebugContext", "InfoContext", "WarnContext", "ErrorContext":
 		require.Failf(s.t, "not understood", "%s: make the function one of wrappers", s.files.Position(call.Pos()))
 	}
 }

@@ -24,7 +24,7 @@ func (w *Window) First(sequence uint32) bool {
 		w.set(sequence)
 		return true
 	}
-	ahead := int32(sequence - w.newest)
+	ahead := int32(sequence - w.newest) // #nosec G115 -- a difference that wraps, as sequence numbers do
 	if ahead > 0 {
 		w.advance(sequence, uint32(ahead))
 		w.set(sequence)

@@ -150,7 +150,7 @@ func parsePorts(listenText, targetText string, explicit bool) (listen, target Po
 		return none, none, fmt.Errorf("target port %s leaves no room for the %d ports of %s, they would end at %d: "+
 			"start lower, as in 27015-27020:127.0.0.1:30000", quote(targetText), listen.Len(), quote(listenText), last)
 	}
-	return listen, PortRange{target.First, uint16(last)}, nil
+	return listen, PortRange{target.First, uint16(last)}, nil // #nosec G115 -- checked above
 }
 
 // parseBind reads a bind address: nothing or "*" for every address, an address

@@ -90,7 +90,7 @@ func (p Ports) At(i int) uint16 {
 	}
 	for _, r := range p {
 		if i < r.Len() {
-			return r.First + uint16(i)
+			return r.First + uint16(i) // #nosec G115 -- within the range
 		}
 		i -= r.Len()
 	}

@@ -44,7 +44,7 @@ func (c *certificateFile) current(now time.Time) (*ssh.Certificate, error) {
 		return nil, fmt.Errorf("read certificate %s: it certifies another key", c.path)
 	case !unexpired(certificate, now):
 		return nil, fmt.Errorf("read certificate %s: it expired on %s",
-			c.path, time.Unix(int64(certificate.ValidBefore), 0).Format(time.DateTime))
+			c.path, time.Unix(int64(certificate.ValidBefore), 0).Format(time.DateTime)) // #nosec G115 -- in the past
 	}
 	c.loaded = certificate
 	return certificate, nil
@@ -52,5 +52,5 @@ func (c *certificateFile) current(now time.Time) (*ssh.Certificate, error) {
 
 // unexpired tells whether the server may still take the certificate by our clock.
 func unexpired(certificate *ssh.Certificate, now time.Time) bool {
-	return certificate.ValidBefore == ssh.CertTimeInfinity || uint64(now.Unix()) < certificate.ValidBefore
+	return certificate.ValidBefore == ssh.CertTimeInfinity || uint64(now.Unix()) < certificate.ValidBefore // #nosec G115 -- after 1970
 }

@@ -20,7 +20,7 @@ func (s *Set) choose(picked *[MaxCopies]*Lane, lanes []*Lane, f *flow.Flow, sequ
 		return 1
 	}
 	n := 0
-	start := int(sequence % uint32(len(lanes))) // unsigned: an int may have 32 bits
+	start := int(sequence % uint32(len(lanes))) // #nosec G115 -- unsigned: an int may have 32 bits
 	for i := range lanes {
 		if n == want {
 			return n
@@ -88,7 +88,7 @@ func (s *Set) observe(lanes []*Lane, now time.Duration) {
 			rate = max(rate, info.DeliveryRate)
 		}
 	}
-	s.counters.stalls.Add(uint64(seen.stalls))
+	s.counters.stalls.Add(uint64(seen.stalls)) // #nosec G115 -- a count
 	s.counters.lost.Add(int64(seen.again))
 	s.copies.update(seen, rate, now)
 }

@@ -34,7 +34,7 @@ type lossWindow struct{ sent, again int }
 
 func newCopies(fixed int) *copies {
 	c := &copies{fixed: fixed}
-	c.level.Store(int32(max(fixed, 1)))
+	c.level.Store(int32(max(fixed, 1))) // #nosec G115 -- a few lanes
 	return c
 }
 

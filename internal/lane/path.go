@@ -83,7 +83,7 @@ func (p *path) wrote(now time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mark(now, p.info.BytesAcked+uint64(queued))
+	p.mark(now, p.info.BytesAcked+uint64(queued)) // #nosec G115 -- a length
 }
 
 // mark adds a mark, unless all up to end was marked before.

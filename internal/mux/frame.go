@@ -46,6 +46,6 @@ func parseFrame(p []byte) (frame, error) {
 func putFrame(p []byte, f frame) {
 	p[0] = frameVersion
 	p[1] = f.command
-	binary.LittleEndian.PutUint16(p[2:], uint16(f.length))
+	binary.LittleEndian.PutUint16(p[2:], uint16(f.length)) // #nosec G115 -- at most MaxFrame
 	binary.LittleEndian.PutUint32(p[4:], f.stream)
 }

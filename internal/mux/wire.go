@@ -162,8 +162,8 @@ func (w *wire) takeRecords() error {
 // consume counts n bytes of the record stream as read and has the peer told
 // when windowStep is full.
 func (w *wire) consume(n int) {
-	after := w.consumed.Add(uint32(n))
-	if after/windowStep != (after-uint32(n))/windowStep {
+	after := w.consumed.Add(uint32(n))                    // #nosec G115 -- counts bytes and wraps
+	if after/windowStep != (after-uint32(n))/windowStep { // #nosec G115 -- likewise
 		w.update()
 	}
 }
@@ -294,7 +294,7 @@ func (w *wire) room() int {
 	if w.records.Load() == 0 {
 		return 0
 	}
-	flying := int64(int32(w.sent.Load() - w.peerConsumed.Load()))
+	flying := int64(int32(w.sent.Load() - w.peerConsumed.Load())) // #nosec G115 -- a difference that wraps
 	return int(max(0, min(int64(w.peerWindow.Load())-flying, MaxFrame)))
 }
 
@@ -302,7 +302,7 @@ func (w *wire) room() int {
 func (w *wire) writeRecords(b []byte) error {
 	n := len(b) - frameHeader
 	putFrame(b, frame{command: commandPush, length: n, stream: w.records.Load()})
-	w.sent.Add(uint32(n))
+	w.sent.Add(uint32(n)) // #nosec G115 -- counts bytes and wraps
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	_, err := w.channel.Write(b)

@@ -44,7 +44,7 @@ func WriteSeries(w io.Writer, all ...Series) error {
 		if len(body) > maxRecord {
 			return fmt.Errorf("a series of %d samples is too long for a file", len(all[i].Samples))
 		}
-		record := binary.BigEndian.AppendUint32([]byte(fileMagic), uint32(len(body)))
+		record := binary.BigEndian.AppendUint32([]byte(fileMagic), uint32(len(body))) // #nosec G115 -- at most maxRecord
 		record = append(record, body...)
 		record = binary.BigEndian.AppendUint32(record, crc32.ChecksumIEEE(record[len(fileMagic):]))
 		if _, err := w.Write(record); err != nil {
@@ -57,7 +57,7 @@ func WriteSeries(w io.Writer, all ...Series) error {
 func appendSeries(b []byte, s *Series) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(s.Start.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(s.Rate))
-	b = binary.AppendUvarint(b, uint64(s.Size))
+	b = binary.AppendUvarint(b, uint64(s.Size)) // #nosec G115 -- a length
 	b = binary.AppendUvarint(b, uint64(len(s.Samples)))
 	var before time.Duration
 	since := func(t, intended time.Duration) uint64 {
@@ -74,7 +74,7 @@ func appendSeries(b []byte, s *Series) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.Duplicates)))
 	for _, d := range s.Duplicates {
-		b = binary.AppendUvarint(b, uint64(d.Number))
+		b = binary.AppendUvarint(b, uint64(d.Number)) // #nosec G115 -- an index
 		b = binary.AppendUvarint(b, uint64(max(0, d.Received)))
 	}
 	return b
@@ -164,9 +164,9 @@ const maxTime = uint64(365 * 24 * time.Hour)
 func parseSeries(b []byte) (Series, error) {
 	f := &fields{b: b}
 	s := Series{
-		Start: time.Unix(0, int64(f.uint64())),
+		Start: time.Unix(0, int64(f.uint64())), // #nosec G115 -- any time is one
 		Rate:  math.Float64frombits(f.uint64()),
-		Size:  int(f.uvarint(MaxSize)),
+		Size:  int(f.uvarint(MaxSize)), // #nosec G115 -- bounded by the call
 	}
 	count := f.uvarint(uint64(len(f.b) / leastSample))
 	s.Samples = make([]Sample, count)
@@ -178,15 +178,15 @@ func parseSeries(b []byte) (Series, error) {
 		}
 		sample := Sample{Intended: intended}
 		if sent := f.uvarint(maxTime); sent > 0 {
-			sample.Sent = intended + time.Duration(sent-1)
+			sample.Sent = intended + time.Duration(sent-1) // #nosec G115 -- bounded above
 		}
 		if received := f.uvarint(maxTime); received > 0 {
-			sample.Received = intended + time.Duration(received-1)
+			sample.Received = intended + time.Duration(received-1) // #nosec G115 -- bounded above
 		}
 		s.Samples[i] = sample
 	}
 	for range f.uvarint(uint64(len(f.b) / 2)) {
-		d := Duplicate{Number: int(f.uvarint(maxRecord)), Received: time.Duration(f.uvarint(maxTime))}
+		d := Duplicate{Number: int(f.uvarint(maxRecord)), Received: time.Duration(f.uvarint(maxTime))} // #nosec G115 -- bounded by the calls
 		if d.Number >= len(s.Samples) {
 			return Series{}, ErrFormat
 		}

@@ -24,9 +24,9 @@ func newMessage(run uint32, size int) []byte {
 		x ^= x << 13 // xorshift32: Marsaglia 2003
 		x ^= x >> 17
 		x ^= x << 5
-		b[i] = byte(x)
+		b[i] = byte(x) // #nosec G115 -- the low bits are meant
 	}
-	binary.BigEndian.PutUint16(b, uint16(size))
+	binary.BigEndian.PutUint16(b, uint16(size)) // #nosec G115 -- at most a datagram's
 	binary.BigEndian.PutUint32(b[2:], run)
 	return b
 }

@@ -104,7 +104,11 @@ func New(config Config) (*Relay, error) {
 			return nil, fmt.Errorf("two host keys are of the type %s: leave one out", kind)
 		}
 		seen[key.PublicKey().Type()] = true
-		server.AddHostKey(key)
+		hostKey, err := sshwire.HostKey(key)
+		if err != nil {
+			return nil, err
+		}
+		server.AddHostKey(hostKey)
 	}
 	config.Grace = cmp.Or(config.Grace, DefaultGrace)
 	limits := config.Limits.withDefaults()

@@ -139,7 +139,7 @@ func (g *Group) bindMessage(i int) proto.Bind {
 	if port == 0 {
 		port = g.wishes[i].given
 	}
-	return proto.Bind{Forward: uint32(i), Host: f.BindHost, Port: port}
+	return proto.Bind{Forward: uint32(i), Host: f.BindHost, Port: port} // #nosec G115 -- an index
 }
 
 // known reports an answer for a forward that isn't ours.

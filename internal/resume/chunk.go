@@ -38,7 +38,7 @@ func (c *chunk) recycle() {
 }
 
 // end is the position behind the last byte.
-func (c *chunk) end() uint64 { return c.start + uint64(c.used) }
+func (c *chunk) end() uint64 { return c.start + uint64(c.used) } // #nosec G115 -- a length
 
 // nextSize chooses the size of what is read into next: large when the one before
 // got filled, small when it brought no more than a small one would.

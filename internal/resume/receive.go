@@ -59,11 +59,11 @@ func (c *Conn) take(a *attachment, n int) bool {
 	if c.at != a {
 		return false
 	}
-	if c.in.ended && uint64(n) > c.in.total-c.in.received {
+	if c.in.ended && uint64(n) > c.in.total-c.in.received { // #nosec G115 -- a length
 		c.reset(fmt.Errorf("%w: more than the %d bytes that it had announced", ErrProtocol, c.in.total), true)
 		return false
 	}
-	c.in.received += uint64(n)
+	c.in.received += uint64(n) // #nosec G115 -- a length
 	c.in.handing = true
 	return true
 }

@@ -15,7 +15,7 @@ func (c *Conn) send() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for size := smallChunk; ; {
-		for c.state == running && c.out.read >= c.out.acked+uint64(c.options.Buffer) {
+		for c.state == running && c.out.read >= c.out.acked+uint64(c.options.Buffer) { // #nosec G115 -- a size
 			c.room.Wait()
 		}
 		if c.state != running {
@@ -29,7 +29,7 @@ func (c *Conn) send() {
 			return
 		}
 		c.out.kept.extend(n)
-		c.out.read += uint64(n)
+		c.out.read += uint64(n) // #nosec G115 -- a length
 		size = nextSize(size, len(space), n)
 		switch {
 		case err == io.EOF:

@@ -29,6 +29,16 @@ func ServerConfig(version string) *ssh.ServerConfig {
 	}
 }
 
+// HostKey is a host key that signs without SHA-1, which x/crypto/ssh would still
+// offer for RSA keys. Other keys are returned as they are.
+func HostKey(key ssh.Signer) (ssh.Signer, error) {
+	signer, ok := key.(ssh.AlgorithmSigner)
+	if !ok || key.PublicKey().Type() != ssh.KeyAlgoRSA {
+		return key, nil
+	}
+	return ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512})
+}
+
 // algorithms are our preferences. Of what both ends have, the client's first
 // choice is taken (RFC 4253 §7.1), so the order matters at the agent.
 //

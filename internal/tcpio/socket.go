@@ -94,7 +94,7 @@ type Info struct {
 // not: what [Socket.Queued] tells, as of this Info and less one at the side that
 // connected, whose SYN counts as a byte acknowledged.
 func (i Info) Held() int {
-	return max(0, int(int64(i.BytesSent-i.BytesRetrans-i.BytesAcked))+i.NotsentBytes)
+	return max(0, int(int64(i.BytesSent-i.BytesRetrans-i.BytesAcked))+i.NotsentBytes) // #nosec G115 -- a difference that may be below 0
 }
 
 // CongestionState is a state of the kernel's congestion control (enum tcp_ca_state

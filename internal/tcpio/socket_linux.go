@@ -75,7 +75,7 @@ const noMinRTT = ^uint32(0)
 
 func infoOf(k *unix.TCPInfo) Info {
 	micro := func(n uint32) time.Duration { return time.Duration(n) * time.Microsecond }
-	micro64 := func(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
+	micro64 := func(n uint64) time.Duration { return time.Duration(n) * time.Microsecond } // #nosec G115 -- the kernel counts since the connection began
 	milli := func(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
 	info := Info{
 		Congestion: CongestionState(k.Ca_state),

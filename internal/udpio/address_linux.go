@@ -60,7 +60,7 @@ func scopeOf(zone string) uint32 {
 		return uint32(index)
 	}
 	if device, err := net.InterfaceByName(zone); err == nil {
-		return uint32(device.Index)
+		return uint32(device.Index) // #nosec G115 -- the kernel numbers devices from 1
 	}
 	return 0
 }
@@ -80,7 +80,7 @@ func setNetworkOrder(port *uint16, value uint16) {
 func decodeLocal(control []byte) netip.Addr {
 	for len(control) >= unix.SizeofCmsghdr {
 		header := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-		length := int(header.Len)
+		length := int(header.Len) // #nosec G115 -- checked below
 		if length < unix.SizeofCmsghdr || length > len(control) {
 			break
 		}

@@ -86,7 +86,7 @@ func Resolve(ctx context.Context, target string) (netip.AddrPort, error) {
 			break
 		}
 	}
-	return netip.AddrPortFrom(best, uint16(port)), nil
+	return netip.AddrPortFrom(best, uint16(port)), nil // #nosec G115 -- looked up as a port
 }
 
 // newConn takes over an open socket, also when it returns an error.

@@ -22,7 +22,7 @@ func (r *readiness) begin() {}
 
 // check is called by RawConn.Read until it returns true.
 func (r *readiness) check(fd uintptr) bool {
-	r.descriptors[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	r.descriptors[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} // #nosec G115 -- descriptors are small
 	n, err := unix.Poll(r.descriptors[:], 0)
 	return err == nil && n > 0
 }

@@ -123,7 +123,7 @@ func (e *linuxEngine) decode(b *batch, n int) int {
 		}
 		m.Local = netip.Addr{}
 		if e.packetInfo {
-			length := min(int(header.header.Controllen), controlSize)
+			length := min(int(header.header.Controllen), controlSize) // #nosec G115 -- written by the kernel, and cut
 			m.Local = decodeLocal(b.system.controls[i].bytes()[:length])
 		}
 		b.system.restore(i)

@@ -147,7 +147,7 @@ func (s *senderSystem) setControl(n int, m *outgoing) {
 		length = appendLocal(room[:], m.local, s.engine.ipv6)
 	}
 	if s.segments[n] > 1 {
-		length += appendSegment(room[length:], uint16(len(m.data)))
+		length += appendSegment(room[length:], uint16(len(m.data))) // #nosec G115 -- at most a datagram's
 	}
 	header := &s.headers[n].header
 	header.Control = nil
@@ -196,7 +196,7 @@ func (s *senderSystem) refuseSegments(at int, errno syscall.Errno) bool {
 	case unix.EINVAL, unix.EMSGSIZE:
 		// Longer than the path's packets: datagrams of this length need to be
 		// fragmented, which segmentation does not do.
-		size := int32(len(s.sender.messages[s.first[at]].data))
+		size := int32(len(s.sender.messages[s.first[at]].data)) // #nosec G115 -- at most a datagram's
 		s.engine.segmentLimit.Store(min(s.engine.segmentLimit.Load(), size-1))
 		return true
 	case unix.EIO, unix.EOPNOTSUPP, unix.ENOPROTOOPT:

@@ -66,7 +66,7 @@ func (s *Sender) Add(conn *Conn, data []byte, remote netip.AddrPort, local netip
 	if len(s.messages) == maxPending {
 		s.transmit()
 	}
-	index := int32(len(s.messages))
+	index := int32(len(s.messages)) // #nosec G115 -- at most a batch
 	s.messages = append(s.messages, outgoing{data: data, remote: remote, local: local, next: none})
 	g := s.groupOf(conn)
 	if g.count == 0 {
@@ -87,7 +87,7 @@ func (s *Sender) groupOf(conn *Conn) *group {
 	for i := conn.id % tableSize; ; i = (i + 1) % tableSize {
 		entry := &s.table[i]
 		if entry.round != s.round {
-			*entry = tableEntry{round: s.round, group: int32(len(s.groups))}
+			*entry = tableEntry{round: s.round, group: int32(len(s.groups))} // #nosec G115 -- at most a batch
 			s.groups = append(s.groups, group{conn: conn})
 			return &s.groups[len(s.groups)-1]
 		}
