@@ -102,10 +102,3 @@ func (p *progress) wait(w *waiter) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s: no answer within %v", p.name, patience)
 	}
 }
-
-// longestPause is the longest time between two answers.
-func (p *progress) longestPause() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.longest
-}

@@ -83,7 +83,6 @@ type fate struct {
 	counts       map[fault]int
 
 	cuts, losses int
-	stopped      bool
 	relayDown    bool
 	agentDown    bool
 	starving     map[*process]*disturbance
