@@ -59,7 +59,7 @@ func Run[L Line](ctx context.Context, config Config[L]) error {
 		var err error
 		begun := time.Now()
 		next, err = k.serve(ctx, *next)
-		k.waits.succeeded(time.Since(begun))
+		k.waits.lived(time.Since(begun))
 		switch {
 		case ctx.Err() != nil:
 			if next != nil {
@@ -71,7 +71,7 @@ func Run[L Line](ctx context.Context, config Config[L]) error {
 		case k.Permanent(err):
 			return err
 		}
-		if err := k.pause(ctx, k.Kick(), err); err != nil {
+		if err := k.pause(ctx, k.Kick(), err, k.waits.loss()); err != nil {
 			return err
 		}
 	}
@@ -169,7 +169,7 @@ func (k *keeper[L]) dial(ctx context.Context) (L, error) {
 		case k.Permanent(err):
 			return none, err
 		}
-		if err := k.pause(ctx, kicked, err); err != nil {
+		if err := k.pause(ctx, kicked, err, k.waits.refusal(err)); err != nil {
 			return none, err
 		}
 	}
@@ -177,8 +177,7 @@ func (k *keeper[L]) dial(ctx context.Context) (L, error) {
 
 // pause waits until it is time for the next dial, after an end or a dial that err
 // ended, or until it is kicked.
-func (k *keeper[L]) pause(ctx context.Context, kicked <-chan struct{}, err error) error {
-	pause := k.waits.next(err)
+func (k *keeper[L]) pause(ctx context.Context, kicked <-chan struct{}, err error, pause time.Duration) error {
 	if k.Lost != nil {
 		k.Lost(err, pause)
 	}

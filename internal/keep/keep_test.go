@@ -24,19 +24,32 @@ func TestALineThatWasStableIsDialledAgainAtOnce(t *testing.T) {
 	})
 }
 
-func TestALineThatIsDroppedAtOnceIsDialledMoreAndMoreSeldom(t *testing.T) {
+func TestALineThatIsDroppedAtOnceIsDialledEverySecondAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, nil)
-		for range 12 {
+		for b.times()[len(b.times())-1] < 2*nearFor {
 			b.line().end(errBroken)
 			before := len(b.times())
 			for len(b.times()) == before {
-				after(100 * time.Millisecond)
+				after(50 * time.Millisecond)
 			}
 		}
 		times := b.times()
-		require.Less(t, times[1]-times[0], time.Second)
-		require.Greater(t, times[12]-times[11], 10*time.Second)
+		last := len(times) - 1
+		require.Less(t, times[20]-times[19], nearMost+time.Second/10)
+		require.Greater(t, times[20]-times[10], 10*nearMost/2-time.Second, "and yet not without pause")
+		require.GreaterOrEqual(t, times[last]-times[last-1], farMost/2)
+		b.stop()
+	})
+}
+
+func TestWhoSaysNoIsAskedMoreAndMoreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(context.Context, int) error { return errBroken })
+		after(10 * time.Minute)
+		times := b.times()
+		last := len(times) - 1
+		require.Greater(t, times[last]-times[last-1], 10*time.Second)
 		b.stop()
 	})
 }

@@ -4,8 +4,8 @@ import "time"
 
 // Tunables of this package, each with its reason.
 const (
-	// nearFirst and nearMost bound the wait while the other end isn't reached,
-	// for nearFor: a relay that starts again, or a line that is back, is noticed
+	// nearFirst and nearMost bound the wait while there is no line that lasts, for
+	// nearFor: a relay that starts again, or a line that is back, is noticed
 	// within a second, and a try costs one small packet.
 	nearFirst = 250 * time.Millisecond
 	nearMost  = time.Second
@@ -16,8 +16,8 @@ const (
 	farMost  = 5 * time.Second
 
 	// stable is how long a line must have lived for the next dial to begin at
-	// once: a line that is cut every few seconds is worth every try, and one that
-	// the other end drops at once isn't asked for more often than this for long.
+	// once. One that is cut or dropped sooner, again and again, is dialled every
+	// second at first, which costs the other end a login.
 	stable = 5 * time.Second
 
 	// hedgeAfter is how long a dial may take before another one begins beside

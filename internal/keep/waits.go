@@ -7,17 +7,17 @@ import (
 )
 
 // waits says how long to wait before the next dial. Whoever isn't reached isn't
-// bothered by who tries, and so is tried often; whoever is reached and says no, or
-// breaks off, is left alone for longer and longer.
+// bothered by who tries, and so is tried often, and so is who has let us in before
+// the line broke; whoever says no is left alone for longer and longer.
 type waits struct {
 	unreached func(error) bool
 	refused   *backoff.Backoff
-	near, far *backoff.Backoff // unreached for a short and for a long time
-	since     time.Time        // unreached; zero if it was reached last
+	near, far *backoff.Backoff // without a line for a short and for a long time
+	since     time.Time        // there is none that lasts; zero if it is a no that keeps us waiting
 }
 
 func newWaits(unreached func(error) bool) *waits {
-	w := &waits{unreached: unreached, refused: backoff.New(backoff.Config{Stable: stable})}
+	w := &waits{unreached: unreached, refused: backoff.New(backoff.Config{})}
 	w.reset()
 	return w
 }
@@ -28,12 +28,17 @@ func (w *waits) reset() {
 	w.since = time.Time{}
 }
 
-// next is how long to wait after err.
-func (w *waits) next(err error) time.Duration {
+// refusal is how long to wait after a dial that err ended.
+func (w *waits) refusal(err error) time.Duration {
 	if !w.unreached(err) {
 		w.reset()
 		return w.refused.Next()
 	}
+	return w.loss()
+}
+
+// loss is how long to wait after a line that ended, or a dial that reached nobody.
+func (w *waits) loss() time.Duration {
 	now := time.Now()
 	if w.since.IsZero() {
 		w.since = now
@@ -44,8 +49,10 @@ func (w *waits) next(err error) time.Duration {
 	return w.far.Next()
 }
 
-// succeeded tells that a line lived for so long.
-func (w *waits) succeeded(lived time.Duration) {
-	w.reset()
+// lived tells that a line was there for so long.
+func (w *waits) lived(lived time.Duration) {
 	w.refused.Succeeded(lived)
+	if lived >= stable {
+		w.reset()
+	}
 }
