@@ -55,8 +55,8 @@ IPv6 addresses stand in brackets, and port 0 lets the relay choose.
 
 Exit status: 0 stopped by a signal, 1 any other error, 3 the relay refused the
 key, or it stays locked, 4 the relay's host key isn't trusted, 5 a forward was
-refused for good, 80 wrong command line. Network errors are never a reason to
-exit.
+refused for good, 6 the agent was started again, later, and that one has its
+ports, 80 wrong command line. Network errors are never a reason to exit.
 
 To measure the way to a relay first: funnel-agent bench. To see how a running
 agent fares: funnel-agent status. See their --help.`

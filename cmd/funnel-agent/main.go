@@ -30,11 +30,12 @@ import (
 
 // Exit statuses, as the help tells them. Those of usage are kong's.
 const (
-	statusFailed  = 1
-	statusAuth    = 3
-	statusHostKey = 4
-	statusForward = 5
-	statusUsage   = 80
+	statusFailed   = 1
+	statusAuth     = 3
+	statusHostKey  = 4
+	statusForward  = 5
+	statusOutlived = 6
+	statusUsage    = 80
 )
 
 // version is set by the linker (-X main.version=…); without, the build's own
@@ -80,6 +81,8 @@ func exitStatus(err error) int {
 		return statusHostKey
 	case errors.Is(err, agent.ErrForward):
 		return statusForward
+	case errors.Is(err, agent.ErrOutlived):
+		return statusOutlived
 	}
 	return statusFailed
 }

@@ -18,15 +18,18 @@ import (
 // refusal is the relay's no to a forward.
 type refusal struct {
 	reason string
-	final  bool // asking again won't help
+	final  bool  // asking again won't help
+	kind   error // ErrOutlived, or nil
 }
+
+func (r *refusal) Unwrap() error { return r.kind }
 
 func (r *refusal) Error() string { return r.reason }
 
-// keepAsking announces the agent, asks the relay for every TCP forward, and goes on asking for those
-// it refused but may grant later. It returns nil when no question is left, a
-// permanent error when the agent has no reason to go on, and any other error
-// when the link is gone.
+// keepAsking announces the agent, asks the relay for every TCP forward, and goes
+// on asking for those it refused but may grant later. It returns nil when no
+// question is left, a permanent error when the agent has no reason to go on, and
+// any other error when the link is gone.
 func (t *tcpLink) keepAsking(ctx context.Context) error {
 	if err := t.announce(); err != nil {
 		return err
@@ -111,7 +114,11 @@ func (t *tcpLink) request(f forward.Forward, port uint16) (uint16, error) {
 // we only know what usually stops it.
 func (t *tcpLink) refusal(f forward.Forward, reply []byte) *refusal {
 	if told, ok := sshwire.ParseRefusal(reply); ok && t.link.isFunnelRelay() {
-		return &refusal{reason: printable(told.Reason), final: told.Final}
+		no := &refusal{reason: printable(told.Reason), final: told.Final}
+		if told.Outlived {
+			no.kind = ErrOutlived
+		}
+		return no
 	}
 	causes := []string{"the port is taken", "permitlisten or AllowTcpForwarding forbids it"}
 	if f.BindPort != 0 && f.BindPort < 1024 {

@@ -65,10 +65,16 @@ func (b *board) refused(i int, err error, final bool) error {
 	defer b.mu.Unlock()
 	b.answers[i] = answer{known: true, err: err, final: final}
 	if b.strict {
-		return &permanentError{ErrForward, b.sentence(i)}
+		return &permanentError{kindOf(err), b.sentence(i)}
 	}
 	if b.hopeless() {
-		return &permanentError{ErrForward, b.sentences()}
+		kind := ErrOutlived
+		for _, a := range b.answers {
+			if kindOf(a.err) != kind {
+				kind = ErrForward
+			}
+		}
+		return &permanentError{kind, b.sentences()}
 	}
 	b.tell()
 	return nil
@@ -118,6 +124,14 @@ func (b *board) statuses() []Status {
 		statuses[i] = Status{Forward: f, Public: b.answers[i].public, Err: b.answers[i].err}
 	}
 	return statuses
+}
+
+// kindOf is what kind of permanent error a refusal makes.
+func kindOf(refusal error) error {
+	if errors.Is(refusal, ErrOutlived) {
+		return ErrOutlived
+	}
+	return ErrForward
 }
 
 // hopeless reports whether every forward was refused for good.

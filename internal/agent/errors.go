@@ -21,6 +21,8 @@ var (
 	ErrHostKey = errors.New("host key not trusted")
 	// ErrForward: the relay forbids a forward, or can't carry it at all.
 	ErrForward = errors.New("forward refused")
+	// ErrOutlived: the same agent was started again, later, and has all ports.
+	ErrOutlived = errors.New("outlived")
 	// ErrIncompatible: the two ends share no algorithm to speak SSH with.
 	ErrIncompatible = errors.New("no algorithm in common")
 )

@@ -51,7 +51,10 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 			a.board.up(a.udp[i], a.public(addr.Addr().Unmap().String(), addr.Port()))
 		},
 		Refused: func(i int, err error) {
-			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied}) || errors.Is(err, &proto.Error{Code: proto.CodeOutlived})
+			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied})
+			if errors.Is(err, &proto.Error{Code: proto.CodeOutlived}) {
+				denied, err = true, &refusal{reason: err.Error(), kind: ErrOutlived}
+			}
 			if err := a.board.refused(a.udp[i], err, denied); err != nil {
 				cancel(err)
 			}

@@ -48,7 +48,7 @@ const (
 func FuzzLink(f *testing.F) {
 	a := newArena(f)
 	target := a.echo.Addr().(*net.TCPAddr)
-	start := script{0} // a stock client that takes what it is offered
+	start := script{0} // a stock client that takes what it is offeredChannel
 	agent := script{1}
 	lane := start.byte(linkLane)
 	for _, seed := range []script{
@@ -116,7 +116,7 @@ type attacker struct {
 	client   ssh.Conn
 	stalled  func() error
 	channels []ssh.Channel
-	offered  *offered
+	offeredChannel  *offeredChannel
 	lanes    []*rawLane
 	over     bool // nothing more can be said
 
@@ -172,8 +172,8 @@ func (x *attacker) dial() error {
 	go ssh.DiscardRequests(requests)
 	x.conn, x.client, x.stalled = conn, client, stalled
 	x.channels, x.lanes = nil, nil
-	x.offered = &offered{came: make(chan struct{}, 1)}
-	go x.offered.take(channels, x.flags>>1&3)
+	x.offeredChannel = &offeredChannel{came: make(chan struct{}, 1)}
+	go x.offeredChannel.take(channels, x.flags>>1&3)
 	return nil
 }
 
@@ -183,15 +183,15 @@ func (x *attacker) hangUp() error {
 	return x.stalled()
 }
 
-// offered are the channels that the relay opened and the attacker took.
-type offered struct {
+// offeredChannel are the channels that the relay opened and the attacker took.
+type offeredChannel struct {
 	came     chan struct{} // what the relay offers, 1 slot
 	mu       sync.Mutex
 	channels []ssh.Channel // guarded by mu
 }
 
 // take does with the relay's channels as a mode says.
-func (o *offered) take(offers <-chan ssh.NewChannel, mode byte) {
+func (o *offeredChannel) take(offers <-chan ssh.NewChannel, mode byte) {
 	for offer := range offers {
 		if mode == 1 {
 			_ = offer.Reject(ssh.ConnectionFailed, "no\x00thing")
@@ -218,7 +218,7 @@ func (o *offered) take(offers <-chan ssh.NewChannel, mode byte) {
 }
 
 // tell ends a wait for an offer.
-func (o *offered) tell() {
+func (o *offeredChannel) tell() {
 	select {
 	case o.came <- struct{}{}:
 	default:
@@ -226,7 +226,7 @@ func (o *offered) tell() {
 }
 
 // pick is one of them, nil if there is none.
-func (o *offered) pick(n int) ssh.Channel {
+func (o *offeredChannel) pick(n int) ssh.Channel {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.channels) == 0 {
@@ -304,7 +304,7 @@ func (x *attacker) act() error {
 		}
 	case linkAsksOffered:
 		n, name, payload := int(x.byte()), x.text(sshwire.RequestAck, sshwire.RequestEnd, sshwire.RequestReset, "eow@openssh.com"), x.bytes()
-		if channel := x.offered.pick(n); channel != nil {
+		if channel := x.offeredChannel.pick(n); channel != nil {
 			_, _ = channel.SendRequest(name, x.bool(), payload)
 		}
 	default:
@@ -353,7 +353,7 @@ func (x *attacker) visit(p []byte) {
 	x.visitors = append(x.visitors, conn)
 	_, _ = conn.Write(p)
 	select {
-	case <-x.offered.came:
+	case <-x.offeredChannel.came:
 	case <-time.After(answerTime):
 	}
 }

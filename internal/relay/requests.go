@@ -86,19 +86,19 @@ func (l *link) leave(request *ssh.Request) {
 func (l *link) forward(ctx context.Context, request *ssh.Request) {
 	message, err := sshwire.ParseForwardRequest(request.Payload)
 	if err != nil {
-		l.refuse(request, err.Error(), true)
+		l.refuse(request, sshwire.Refusal{Reason: err.Error(), Final: true})
 		return
 	}
 	if l.presence == nil {
 		if l.presence, err = l.relay.presences.add(l); err != nil {
-			l.refuse(request, err.Error(), false)
+			l.refuse(request, sshwire.Refusal{Reason: err.Error()})
 			return
 		}
 	}
 	b, err := l.presence.bind(l, message)
 	if err != nil {
 		_, denied := errors.AsType[*access.Denied](err)
-		l.refuse(request, err.Error(), denied || err == errInherits)
+		l.refuse(request, sshwire.Refusal{Reason: err.Error(), Final: denied, Outlived: errors.Is(err, errInherits)})
 		return
 	}
 	var payload []byte
@@ -127,16 +127,16 @@ func (l *link) govern(ctx context.Context) {
 }
 
 // refuse says no to a tcpip-forward.
-func (l *link) refuse(request *ssh.Request, reason string, final bool) {
-	l.logRefused("binding refused", "network", "tcp", "cause", reason)
-	l.sayNo(request, reason, final)
+func (l *link) refuse(request *ssh.Request, no sshwire.Refusal) {
+	l.logRefused("binding refused", "network", "tcp", "cause", no.Reason)
+	l.sayNo(request, no)
 }
 
 // sayNo says no to a request, and why to those who understand.
-func (l *link) sayNo(request *ssh.Request, reason string, final bool) {
+func (l *link) sayNo(request *ssh.Request, no sshwire.Refusal) {
 	var payload []byte
 	if sshwire.IsAgent(l.conn.ClientVersion()) {
-		payload = sshwire.Refusal{Final: final, Reason: reason}.Append(nil)
+		payload = no.Append(nil)
 	}
 	reply(request, false, payload)
 }

@@ -102,7 +102,7 @@ func oneLine(err error) string {
 
 func (l *link) refuseTest(request *ssh.Request, reason string, final bool) {
 	l.logRefused("test ports refused", "cause", reason)
-	l.sayNo(request, reason, final)
+	l.sayNo(request, sshwire.Refusal{Reason: reason, Final: final})
 }
 
 // bindTest binds a port as a forward with port 0 is bound, within the same

@@ -97,7 +97,7 @@ func FuzzAnnounced(f *testing.F) {
 }
 
 func FuzzRefusal(f *testing.F) {
-	seeds := []Refusal{{true, "no"}, {false, "port 1 of the relay is in use"}, {}}
+	seeds := []Refusal{{Final: true, Reason: "no"}, {Reason: "port 1 of the relay is in use"}, {Outlived: true, Reason: "x"}, {}}
 	for _, seed := range seeds {
 		f.Add(seed.Append(nil))
 	}
@@ -106,6 +106,7 @@ func FuzzRefusal(f *testing.F) {
 		r, ok := ParseRefusal(b)
 		require.Equal(t, len(b) > 0, ok)
 		require.True(t, utf8.ValidString(r.Reason))
+		require.True(t, r.Final || !r.Outlived)
 		require.LessOrEqual(t, len(r.Reason), maxReason)
 	})
 }

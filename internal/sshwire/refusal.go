@@ -12,17 +12,27 @@ type Refusal struct {
 	// the key may do.
 	Final bool
 
+	// Outlived says that the same agent, started again later, has the port. It is
+	// final, too.
+	Outlived bool
+
 	// Reason is a sentence for people.
 	Reason string
 }
 
-// forbidden begins the text of a final refusal.
-const forbidden = "forbidden: "
+// Words that begin the text of a final refusal.
+const (
+	forbidden = "forbidden: "
+	outlived  = "outlived: "
+)
 
-// Append appends the refusal as it goes over the wire: its reason, after the
-// word "forbidden" if it is final. Long reasons are cut.
+// Append appends the refusal as it goes over the wire: its reason, after the word
+// "outlived", or "forbidden" if it is final otherwise. Long reasons are cut.
 func (r Refusal) Append(b []byte) []byte {
-	if r.Final {
+	switch {
+	case r.Outlived:
+		b = append(b, outlived...)
+	case r.Final:
 		b = append(b, forbidden...)
 	}
 	return append(b, cut(r.Reason)...)
@@ -32,7 +42,11 @@ func (r Refusal) Append(b []byte) []byte {
 // payload, as other servers send it. The reason is valid UTF-8 and of bounded
 // length, but may hold characters unfit for a terminal: the peer chose it.
 func ParseRefusal(payload []byte) (r Refusal, ok bool) {
-	r.Reason, r.Final = strings.CutPrefix(string(payload), forbidden)
+	if r.Reason, r.Outlived = strings.CutPrefix(string(payload), outlived); r.Outlived {
+		r.Final = true
+	} else {
+		r.Reason, r.Final = strings.CutPrefix(r.Reason, forbidden)
+	}
 	r.Reason = cut(r.Reason)
 	return r, len(payload) > 0
 }
