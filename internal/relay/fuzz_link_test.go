@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,26 +17,29 @@ import (
 // What an agent does that is logged in and means no good. What is good of it
 // is there so that what follows gets further.
 const (
-	linkAsks      = iota // a global request
-	linkOpens            // a channel
-	linkAsksOn           // a request on a channel
-	linkWrites           // bytes into a channel
-	linkWritesErr        // extended data, likewise
-	linkEnds             // no more bytes into a channel
-	linkCloses           // a channel
-	linkForwards         // a good tcpip-forward
-	linkCancels          // one of those, maybe
-	linkTests            // a good request for test ports
-	linkVisits           // a client of the last TCP port comes
-	linkLane             // a good lane
-	linkJoins            // one of the session there is, maybe
-	linkFrames           // a frame on a lane
-	linkControls         // a control message
-	linkRecords          // records
-	linkBinds            // a good bind
-	linkPlays            // a client of the last UDP port speaks
-	linkAnswers          // a datagram of a flow
-	linkNoise            // bytes that aren't SSH
+	linkAsks        = iota // a global request
+	linkOpens              // a channel
+	linkAsksOn             // a request on a channel
+	linkWrites             // bytes into a channel
+	linkWritesErr          // extended data, likewise
+	linkEnds               // no more bytes into a channel
+	linkCloses             // a channel
+	linkForwards           // a good tcpip-forward
+	linkCancels            // one of those, maybe
+	linkTests              // a good request for test ports
+	linkVisits             // a client of the last TCP port comes
+	linkLane               // a good lane
+	linkJoins              // one of the session there is, maybe
+	linkFrames             // a frame on a lane
+	linkControls           // a control message
+	linkRecords            // records
+	linkBinds              // a good bind
+	linkPlays              // a client of the last UDP port speaks
+	linkAnswers            // a datagram of a flow
+	linkNoise              // bytes that aren't SSH
+	linkAnnounces          // a good announce
+	linkReturns            // a new link in place of this one
+	linkAsksOffered        // a request on a channel that the relay opened
 	linkOps
 )
 
@@ -44,6 +49,7 @@ func FuzzLink(f *testing.F) {
 	a := newArena(f)
 	target := a.echo.Addr().(*net.TCPAddr)
 	start := script{0} // a stock client that takes what it is offered
+	agent := script{1}
 	lane := start.byte(linkLane)
 	for _, seed := range []script{
 		start,
@@ -62,6 +68,13 @@ func FuzzLink(f *testing.F) {
 		script{2}.byte(linkForwards).byte(linkVisits).bytes([]byte("turned away")),
 		script{4}.byte(linkForwards).byte(linkVisits).bytes([]byte("waits")),
 		script{6}.byte(linkForwards).byte(linkVisits).bytes([]byte("closed at once")),
+		agent.byte(linkAnnounces).byte(0).byte(1).byte(0).byte(60).byte(linkForwards).byte(linkVisits).bytes([]byte("resumable")).
+			byte(linkVisits).bytes(nil).byte(linkAsksOffered).byte(0).byte(0).bytes(ssh.Marshal(sshwire.Ack{Position: 4})).
+			byte(linkAsksOffered).byte(0).byte(1).bytes(ssh.Marshal(sshwire.End{Total: 9})).
+			byte(linkAsksOffered).byte(1).byte(2).bytes(nil).byte(linkAsks).byte(5).bytes(nil).byte(1),
+		agent.byte(linkAnnounces).byte(0).byte(1).byte(0).byte(60).byte(linkForwards).byte(linkVisits).bytes([]byte("comes back")).
+			byte(linkReturns).byte(linkAnnounces).byte(0).byte(1).byte(0).byte(60).byte(linkForwards).byte(linkVisits).bytes([]byte("and goes on")),
+		agent.byte(linkAnnounces).byte(0).byte(1).byte(1).byte(9).byte(linkForwards).byte(linkAnnounces).byte(0).byte(0).byte(2).byte(0),
 		start.byte(linkTests).byte(linkVisits).bytes([]byte("no token")).byte(linkPlays).bytes([]byte("no token")).byte(linkTests),
 		lane,
 		lane.byte(linkJoins).byte(linkJoins),
@@ -91,68 +104,100 @@ func FuzzLink(f *testing.F) {
 	})
 }
 
-// attacker is a program's connection and what it has opened by it.
+// attacker is a program's link and what it has opened by it.
 type attacker struct {
 	*program
+	arena *arena
+	flags byte
+	links int // how often it came back
+
+	// Of one link.
 	conn     net.Conn
 	client   ssh.Conn
+	stalled  func() error
 	channels []ssh.Channel
+	offered  *taken
 	lanes    []*rawLane
+	over     bool // nothing more can be said
+
 	tcp, udp uint16 // ports bound last
 	visitors []*net.TCPConn
 	player   *net.UDPConn
-	over     bool // nothing more can be said
 }
 
 // link plays a program on a link of its own. Whatever it does must be answered,
 // or end it.
-func (a *arena) link(p *program) error {
-	flags := p.byte()
-	config := a.clientConfig(a.attacker)
-	if flags&1 != 0 {
-		config.ClientVersion = sshwire.AgentVersion("fuzz")
-	}
-	conn, err := net.Dial("tcp", a.address)
-	if err != nil {
+func (a *arena) link(p *program) (err error) {
+	x := &attacker{program: p, arena: a, flags: p.byte()}
+	if err := x.dial(); err != nil {
 		return err
 	}
-	defer conn.Close()
-	client, channels, requests, err := ssh.NewClientConn(conn, a.address, config)
-	if err != nil {
-		return err
-	}
-	go ssh.DiscardRequests(requests)
-	go takeOffers(channels, flags>>1&3)
-	x := &attacker{program: p, conn: conn, client: client}
+	defer func() { err = errors.Join(err, x.hangUp()) }()
 	x.player, err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return err
 	}
 	defer x.player.Close()
-	stalled := watchdog(conn)
-	for n := 0; len(p.rest) > 0 && n < most && !x.over; n++ {
-		x.act()
+	for n := 0; len(p.rest) > 0 && n < most && !x.over && err == nil; n++ {
+		err = x.act()
+	}
+	for _, visitor := range x.visitors {
+		defer visitor.Close()
 	}
 	// What was said is taken, or ends the link.
 	if x.over {
-		_ = client.Wait()
+		_ = x.client.Wait()
 	} else {
-		_, _, _ = client.SendRequest(sshwire.RequestKeepalive, true, nil)
+		_, _, _ = x.client.SendRequest(sshwire.RequestKeepalive, true, nil)
 	}
-	client.Close()
-	for _, visitor := range x.visitors {
-		visitor.Close()
-	}
-	return stalled()
+	return err
 }
 
-// takeOffers does with the relay's channels as a mode says.
-func takeOffers(offers <-chan ssh.NewChannel, mode byte) {
+// dial begins a link.
+func (x *attacker) dial() error {
+	config := x.arena.clientConfig(x.arena.attacker)
+	if x.flags&1 != 0 {
+		config.ClientVersion = sshwire.AgentVersion("fuzz")
+	}
+	conn, err := net.Dial("tcp", x.arena.address)
+	if err != nil {
+		return err
+	}
+	stalled := watchdog(conn)
+	client, channels, requests, err := ssh.NewClientConn(conn, x.arena.address, config)
+	if err != nil {
+		conn.Close()
+		return errors.Join(err, stalled())
+	}
+	go ssh.DiscardRequests(requests)
+	x.conn, x.client, x.stalled = conn, client, stalled
+	x.channels, x.lanes = nil, nil
+	x.offered = &taken{came: make(chan struct{}, 1)}
+	go x.offered.take(channels, x.flags>>1&3)
+	return nil
+}
+
+// hangUp ends the link, of which it is an error to be stuck.
+func (x *attacker) hangUp() error {
+	x.client.Close()
+	return x.stalled()
+}
+
+// taken are the channels that the relay opened and the attacker took.
+type taken struct {
+	came     chan struct{} // what the relay offers, 1 slot
+	mu       sync.Mutex
+	channels []ssh.Channel // guarded by mu
+}
+
+// take does with the relay's channels as a mode says.
+func (o *taken) take(offers <-chan ssh.NewChannel, mode byte) {
 	for offer := range offers {
 		if mode == 1 {
 			_ = offer.Reject(ssh.ConnectionFailed, "no\x00thing")
 		}
 		if mode == 1 || mode == 2 {
+			o.tell()
 			continue
 		}
 		channel, requests, err := offer.Accept()
@@ -160,6 +205,10 @@ func takeOffers(offers <-chan ssh.NewChannel, mode byte) {
 			continue
 		}
 		go ssh.DiscardRequests(requests)
+		o.mu.Lock()
+		o.channels = append(o.channels, channel)
+		o.mu.Unlock()
+		o.tell()
 		if mode == 3 {
 			channel.Close()
 			continue
@@ -168,12 +217,39 @@ func takeOffers(offers <-chan ssh.NewChannel, mode byte) {
 	}
 }
 
-// act does the next thing of the program. Errors mean that the relay won't have
-// it, or has ended the link, as it may.
-func (x *attacker) act() {
+// tell ends a wait for an offer.
+func (o *taken) tell() {
+	select {
+	case o.came <- struct{}{}:
+	default:
+	}
+}
+
+// pick is one of them, nil if there is none.
+func (o *taken) pick(n int) ssh.Channel {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.channels) == 0 {
+		return nil
+	}
+	return o.channels[n%len(o.channels)]
+}
+
+// announce says who the attacker is: one of a few agents and instances.
+func (x *attacker) announce() {
+	id := func(b byte) string { return strings.Repeat(string(rune('a'+b%3)), sshwire.IDSize) }
+	_, _, _ = x.client.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(sshwire.Announce{
+		Agent: id(x.byte()), Generation: uint64(x.byte()), Instance: id(x.byte()), Resume: uint32(x.byte()),
+	}))
+}
+
+// act does the next thing of the program. That the relay won't have it, or has
+// ended the link, is no error: it may.
+func (x *attacker) act() error {
 	switch op := x.byte() % linkOps; op {
 	case linkAsks:
-		name := x.text(sshwire.RequestForward, sshwire.RequestCancel, sshwire.RequestTestPorts, sshwire.RequestKeepalive)
+		name := x.text(sshwire.RequestForward, sshwire.RequestCancel, sshwire.RequestTestPorts, sshwire.RequestKeepalive,
+			sshwire.RequestAnnounce, sshwire.RequestLeave)
 		payload := x.bytes()
 		_, _, _ = x.client.SendRequest(name, x.bool(), payload)
 	case linkOpens:
@@ -220,9 +296,21 @@ func (x *attacker) act() {
 		x.over = true
 	case linkPlays:
 		_, _ = x.player.WriteToUDP(x.bytes(), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(x.udp)})
+	case linkAnnounces:
+		x.announce()
+	case linkReturns:
+		if x.links++; x.links <= 2 {
+			return errors.Join(x.hangUp(), x.dial())
+		}
+	case linkAsksOffered:
+		n, name, payload := int(x.byte()), x.text(sshwire.RequestAck, sshwire.RequestEnd, sshwire.RequestReset, "eow@openssh.com"), x.bytes()
+		if channel := x.offered.pick(n); channel != nil {
+			_, _ = channel.SendRequest(name, x.bool(), payload)
+		}
 	default:
 		x.actOnLane(op)
 	}
+	return nil
 }
 
 // open opens a channel and reads what comes of it.
@@ -255,7 +343,8 @@ func (x *attacker) forward() {
 	}
 }
 
-// visit connects to the port that was bound last and stays.
+// visit connects to the port that was bound last and stays. The relay may offer
+// the connection.
 func (x *attacker) visit(p []byte) {
 	conn, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(x.tcp)})
 	if err != nil {
@@ -263,46 +352,10 @@ func (x *attacker) visit(p []byte) {
 	}
 	x.visitors = append(x.visitors, conn)
 	_, _ = conn.Write(p)
-}
-
-// actOnLane does what takes a lane. Without one it does nothing.
-func (x *attacker) actOnLane(op byte) {
-	switch op {
-	case linkLane:
-		x.lane(proto.Token{})
-	case linkJoins:
-		token := proto.Token{1}
-		if len(x.lanes) > 0 {
-			token = x.lanes[0].token
-		}
-		x.lane(token)
-	case linkFrames:
-		l := x.theLane()
-		command, stream, payload := x.byte(), x.byte(), x.bytes()
-		l.say(command, uint32(stream), payload)
-	case linkControls:
-		x.theLane().say(commandPush, controlStream, x.bytes())
-	case linkRecords:
-		x.theLane().say(commandPush, recordStream, x.bytes())
-	case linkBinds:
-		l := x.theLane()
-		l.say(commandPush, controlStream, proto.AppendMessage(nil, proto.Bind{Forward: uint32(x.byte()), Host: "127.0.0.1"}))
-		if port := l.answer(); port != 0 {
-			x.udp = port
-		}
-	case linkAnswers:
-		l := x.theLane()
-		flow, sequence := x.byte(), x.byte()
-		l.say(commandPush, recordStream, proto.AppendDatagram(nil, uint32(flow)+1, uint32(sequence), x.bytes()))
+	select {
+	case <-x.offered.came:
+	case <-time.After(answerTime):
 	}
-}
-
-// theLane is one of those there are, or one that goes nowhere.
-func (x *attacker) theLane() *rawLane {
-	if len(x.lanes) == 0 {
-		return &rawLane{}
-	}
-	return x.lanes[int(x.byte())%len(x.lanes)]
 }
 
 // watchdog closes a connection that is stuck, and says so when it is stopped.

@@ -118,3 +118,43 @@ func (l *rawLane) answer() uint16 {
 // answerTime is what an answer is waited for that needn't come: a busy machine
 // may take longer, and then the program goes less deep.
 const answerTime = 5 * time.Millisecond
+
+// actOnLane does what takes a lane. Without one it does nothing.
+func (x *attacker) actOnLane(op byte) {
+	switch op {
+	case linkLane:
+		x.lane(proto.Token{})
+	case linkJoins:
+		token := proto.Token{1}
+		if len(x.lanes) > 0 {
+			token = x.lanes[0].token
+		}
+		x.lane(token)
+	case linkFrames:
+		l := x.theLane()
+		command, stream, payload := x.byte(), x.byte(), x.bytes()
+		l.say(command, uint32(stream), payload)
+	case linkControls:
+		x.theLane().say(commandPush, controlStream, x.bytes())
+	case linkRecords:
+		x.theLane().say(commandPush, recordStream, x.bytes())
+	case linkBinds:
+		l := x.theLane()
+		l.say(commandPush, controlStream, proto.AppendMessage(nil, proto.Bind{Forward: uint32(x.byte()), Host: "127.0.0.1"}))
+		if port := l.answer(); port != 0 {
+			x.udp = port
+		}
+	case linkAnswers:
+		l := x.theLane()
+		flow, sequence := x.byte(), x.byte()
+		l.say(commandPush, recordStream, proto.AppendDatagram(nil, uint32(flow)+1, uint32(sequence), x.bytes()))
+	}
+}
+
+// theLane is one of those there are, or one that goes nowhere.
+func (x *attacker) theLane() *rawLane {
+	if len(x.lanes) == 0 {
+		return &rawLane{}
+	}
+	return x.lanes[int(x.byte())%len(x.lanes)]
+}
