@@ -40,8 +40,8 @@ func resumables(t testing.TB, client *ssh.Client) <-chan ssh.NewChannel {
 	return channels
 }
 
-// offered is the next conn offered.
-func offered(t testing.TB, channels <-chan ssh.NewChannel) (ssh.NewChannel, sshwire.Resumable) {
+// nextOffer is the next conn offered.
+func nextOffer(t testing.TB, channels <-chan ssh.NewChannel) (ssh.NewChannel, sshwire.Resumable) {
 	t.Helper()
 	select {
 	case offer := <-channels:
@@ -70,7 +70,7 @@ func TestAConnGoesOnOverTheNextLink(t *testing.T) {
 	first, channels, _ := s.joinLasting("a")
 	port := forward(t, first, "127.0.0.1", 0)
 	conn := connect(t, "127.0.0.1", port)
-	offer, begun := offered(t, channels)
+	offer, begun := nextOffer(t, channels)
 	local := addrPort(conn.LocalAddr())
 	require.Equal(t, sshwire.Resumable{
 		Address: "127.0.0.1", Port: uint32(port), OriginAddress: "127.0.0.1", OriginPort: uint32(local.Port()), Conn: begun.Conn,
@@ -88,7 +88,7 @@ func TestAConnGoesOnOverTheNextLink(t *testing.T) {
 	// Conns go on as soon as the relay knows who is there, be the port asked for or not.
 	second, channels, known := s.joinLasting("a")
 	require.True(t, known)
-	offer, again := offered(t, channels)
+	offer, again := nextOffer(t, channels)
 	begun.Resumed = true
 	require.Equal(t, begun, again)
 	channel = accept1(t, offer)
@@ -107,7 +107,7 @@ func TestAConnGoesOnOverTheNextLink(t *testing.T) {
 	// doesn't know the conn.
 	s.lose(second)
 	_, channels, _ = s.joinLasting("a")
-	offer, again = offered(t, channels)
+	offer, again = nextOffer(t, channels)
 	require.EqualValues(t, 3, again.Received)
 	require.NoError(t, offer.Reject(ssh.ConnectionFailed, "unknown"))
 	requireReset(t, conn)
@@ -121,11 +121,11 @@ func TestAClientThatWasOfferedInVainIsOfferedAgain(t *testing.T) {
 	first, channels, _ := s.joinLasting("a")
 	port := forward(t, first, "127.0.0.1", 0)
 	conn := connect(t, "127.0.0.1", port)
-	_, begun := offered(t, channels)
+	_, begun := nextOffer(t, channels)
 	s.lose(first)
 	second, channels, _ := s.joinLasting("a")
 	forward(t, second, "127.0.0.1", port)
-	offer, again := offered(t, channels)
+	offer, again := nextOffer(t, channels)
 	require.Equal(t, begun, again)
 	require.NoError(t, offer.Reject(ssh.ConnectionFailed, "no"))
 	requireReset(t, conn)
@@ -140,7 +140,7 @@ func TestRelayStopsWithConnsThatWaitForALink(t *testing.T) {
 		port := forward(t, client, "127.0.0.1", 0)
 		for range 3 {
 			conns = append(conns, connect(t, "127.0.0.1", port))
-			offer, _ := offered(t, channels)
+			offer, _ := nextOffer(t, channels)
 			channel := accept1(t, offer)
 			_, err := channel.Write([]byte("x"))
 			require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestConnsEndWhenTheirAgentStaysAway(t *testing.T) {
 	s := startRelay(t, func(c *Config) { c.Grace = 200 * time.Millisecond })
 	client, channels, _ := s.joinLasting("a")
 	conn := connect(t, "127.0.0.1", forward(t, client, "127.0.0.1", 0))
-	offer, _ := offered(t, channels)
+	offer, _ := nextOffer(t, channels)
 	accept1(t, offer)
 	s.lose(client)
 	requireReset(t, conn)
