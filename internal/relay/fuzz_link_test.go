@@ -116,7 +116,7 @@ type attacker struct {
 	client   ssh.Conn
 	stalled  func() error
 	channels []ssh.Channel
-	offered  *offered
+	offered  *offeredChannels
 	lanes    []*rawLane
 	over     bool // nothing more can be said
 
@@ -172,7 +172,7 @@ func (x *attacker) dial() error {
 	go ssh.DiscardRequests(requests)
 	x.conn, x.client, x.stalled = conn, client, stalled
 	x.channels, x.lanes = nil, nil
-	x.offered = &offered{came: make(chan struct{}, 1)}
+	x.offered = &offeredChannels{came: make(chan struct{}, 1)}
 	go x.offered.take(channels, x.flags>>1&3)
 	return nil
 }
@@ -183,15 +183,15 @@ func (x *attacker) hangUp() error {
 	return x.stalled()
 }
 
-// offered are the channels that the relay opened and the attacker took.
-type offered struct {
+// offeredChannels are those that the relay opened and the attacker took.
+type offeredChannels struct {
 	came     chan struct{} // what the relay offers, 1 slot
 	mu       sync.Mutex
 	channels []ssh.Channel // guarded by mu
 }
 
 // take does with the relay's channels as a mode says.
-func (o *offered) take(offers <-chan ssh.NewChannel, mode byte) {
+func (o *offeredChannels) take(offers <-chan ssh.NewChannel, mode byte) {
 	for offer := range offers {
 		if mode == 1 {
 			_ = offer.Reject(ssh.ConnectionFailed, "no\x00thing")
@@ -218,7 +218,7 @@ func (o *offered) take(offers <-chan ssh.NewChannel, mode byte) {
 }
 
 // tell ends a wait for an offer.
-func (o *offered) tell() {
+func (o *offeredChannels) tell() {
 	select {
 	case o.came <- struct{}{}:
 	default:
@@ -226,7 +226,7 @@ func (o *offered) tell() {
 }
 
 // pick is one of them, nil if there is none.
-func (o *offered) pick(n int) ssh.Channel {
+func (o *offeredChannels) pick(n int) ssh.Channel {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.channels) == 0 {
