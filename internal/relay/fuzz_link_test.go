@@ -112,13 +112,13 @@ type attacker struct {
 	links int // how often it came back
 
 	// Of one link.
-	conn     net.Conn
-	client   ssh.Conn
-	stalled  func() error
-	channels []ssh.Channel
-	offeredChannel  *taken
-	lanes    []*rawLane
-	over     bool // nothing more can be said
+	conn           net.Conn
+	client         ssh.Conn
+	stalled        func() error
+	channels       []ssh.Channel
+	offeredChannel *taken
+	lanes          []*rawLane
+	over           bool // nothing more can be said
 
 	tcp, udp uint16 // ports bound last
 	visitors []*net.TCPConn
