@@ -298,7 +298,8 @@ func TestOnePortTwoLinks(t *testing.T) {
 func TestForbiddenForwards(t *testing.T) {
 	s := startRelay(t)
 	limited := newKey(t)
-	s.authorize(limited, `permitlisten="127.0.0.1:40123"`)
+	port := freePort(t)
+	s.authorize(limited, `permitlisten="127.0.0.1:`+strconv.Itoa(int(port))+`"`)
 	none := newKey(t)
 	s.authorize(none, `restrict`)
 	for name, test := range map[string]struct {
@@ -308,8 +309,8 @@ func TestForbiddenForwards(t *testing.T) {
 		reason  string
 	}{
 		"privileged port":  {s.key, "127.0.0.1", 22, "port 22"},
-		"port of the key":  {limited, "127.0.0.1", 40124, "40124"},
-		"address":          {limited, "0.0.0.0", 40123, "40123"},
+		"port of the key":  {limited, "127.0.0.1", uint32(port) ^ 1, strconv.Itoa(int(port) ^ 1)},
+		"address":          {limited, "0.0.0.0", uint32(port), strconv.Itoa(int(port))},
 		"no forwards":      {none, "127.0.0.1", 40123, "40123"},
 		"name":             {s.key, "relay.example.org", 40123, "relay.example.org"},
 		"port too high":    {s.key, "127.0.0.1", 65536 + 40123, "malformed"},
@@ -332,7 +333,7 @@ func TestForbiddenForwards(t *testing.T) {
 	config := s.clientConfig(limited)
 	client := s.dialWith(config)
 	serveEach(t, client, echo)
-	require.Equal(t, uint16(40123), forward(t, client, "127.0.0.1", 0), "the one port that the key may bind")
+	require.Equal(t, port, forward(t, client, "127.0.0.1", 0), "the one port that the key may bind")
 }
 
 func TestLinkDeathEndsBindingsAndConns(t *testing.T) {

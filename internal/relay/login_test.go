@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,11 +44,12 @@ func TestOnlyAuthorizedKeysLogIn(t *testing.T) {
 func TestGrantIsThatOfTheKeyUsed(t *testing.T) {
 	s := startRelay(t)
 	other := newKey(t)
-	s.authorize(other, `permitlisten="127.0.0.1:40200"`)
+	port := freePort(t)
+	s.authorize(other, `permitlisten="127.0.0.1:`+strconv.Itoa(int(port))+`"`)
 	// The first key that is shown isn't authorized, the second is used, and the
 	// third one, which may do more, is not.
 	client := s.dialWith(s.clientConfig(newKey(t), other, s.key))
-	require.Equal(t, uint16(40200), forward(t, client, "127.0.0.1", 0))
+	require.Equal(t, port, forward(t, client, "127.0.0.1", 0))
 	require.Contains(t, s.logged.String(), "fingerprint="+ssh.FingerprintSHA256(other.PublicKey()))
 	require.NotContains(t, s.logged.String(), "fingerprint="+ssh.FingerprintSHA256(s.key.PublicKey()))
 }

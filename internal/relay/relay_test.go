@@ -173,6 +173,15 @@ func forward(t testing.TB, client ssh.Conn, address string, port uint16) uint16 
 	return uint16(chosen.Port)
 }
 
+// freePort is a port of loopback that nobody has at the moment.
+func freePort(t testing.TB) uint16 {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return addrPort(listener.Addr()).Port()
+}
+
 func cancelForward(t testing.TB, client ssh.Conn, address string, port uint16) bool {
 	ok, reply, err := client.SendRequest("cancel-tcpip-forward", true, ssh.Marshal(sshwire.ForwardRequest{Address: address, Port: uint32(port)}))
 	require.NoError(t, err)

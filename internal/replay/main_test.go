@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,31 @@ type desk struct {
 	refused chan error
 	down    chan error
 	stop    func() // the group, and waits
+
+	mu    sync.Mutex
+	lines []*doubt // of each lane that was dialled; guarded by mu
+}
+
+// doubt is whether a lane may be dead.
+type doubt struct {
+	mu      sync.Mutex
+	there   bool
+	changed chan struct{}
+}
+
+func (d *doubt) doubtful() (bool, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.there, d.changed
+}
+
+// arise has the lane be dialled beside.
+func (d *doubt) arise() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.there = true
+	close(d.changed)
+	d.changed = make(chan struct{})
 }
 
 func newDesk(t testing.TB, config Config) *desk {
@@ -44,7 +70,11 @@ func newDesk(t testing.TB, config Config) *desk {
 		near, far := net.Pipe()
 		select {
 		case d.dialed <- far:
-			return &Lane{Channel: near, End: near.Close}, nil
+			line := &doubt{changed: make(chan struct{})}
+			d.mu.Lock()
+			d.lines = append(d.lines, line)
+			d.mu.Unlock()
+			return &Lane{Channel: near, End: near.Close, Doubtful: line.doubtful}, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -102,13 +102,19 @@ func key(name string) Peer { return Peer{Fingerprint: "SHA256:" + name, Name: na
 // greet says hello with a token.
 func (d *desk) greet(peer Peer, token proto.Token) (*agent, proto.Welcome) {
 	d.t.Helper()
+	return d.greetAs(peer, proto.Hello{Session: token})
+}
+
+// greetAs says hello.
+func (d *desk) greetAs(peer Peer, hello proto.Hello) (*agent, proto.Welcome) {
+	d.t.Helper()
+	hello.Version, hello.Lowest, hello.Name = proto.Version, proto.LowestVersion, "test"
 	near, far := net.Pipe()
 	a := &agent{
 		t: d.t, conn: far, messages: make(chan proto.Message, 100), records: make(chan any, 1000),
 		ended: d.serve(near, peer),
 	}
 	d.t.Cleanup(func() { far.Close() })
-	hello := proto.Hello{Version: proto.Version, Lowest: proto.LowestVersion, Session: token, Name: "test"}
 	_, err := far.Write(hello.Append(nil))
 	require.NoError(d.t, err)
 	welcome, err := proto.ReadWelcome(far)
@@ -129,7 +135,13 @@ func (d *desk) refused(peer Peer, token proto.Token) proto.Code {
 // join opens a lane; the zero token begins a session.
 func (d *desk) join(peer Peer, token proto.Token) *agent {
 	d.t.Helper()
-	a, welcome := d.greet(peer, token)
+	return d.joinAs(peer, proto.Hello{Session: token})
+}
+
+// joinAs opens a lane with more to say about it.
+func (d *desk) joinAs(peer Peer, hello proto.Hello) *agent {
+	d.t.Helper()
+	a, welcome := d.greetAs(peer, hello)
 	require.NoError(d.t, welcome.Err())
 	var err error
 	a.mux, err = mux.Open(a.conn, func(p []byte) error { return a.decoder.Decode(p, a) })
