@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -88,7 +87,7 @@ func TestRestartOfARelayRefusesNobody(t *testing.T) {
 		eventuallyEchoAt(t, publicTCP)
 		requireUDPEchoAt(t, publicUDP)
 	}
-	require.NotContains(t, strings.ToLower(a.said()), "refused")
+	require.NotContains(t, a.said(), "connection refused")
 }
 
 func TestRelayIsGivenASocketThatDoesNotListen(t *testing.T) {
