@@ -38,9 +38,9 @@ func TestHeldAtOnce(t *testing.T) {
 	r := startRelay(t)
 	h := &held{t: t, relay: r}
 	for range agents {
-		// A port takes 4,000 flows at once, and 500 a second more.
+		// A port takes 1,000 flows at once, and 500 a second more.
 		args := []string{"--tcp", "0:127.0.0.1:" + port}
-		ports := (flows/agents + 3_999) / 4_000
+		ports := (flows/agents + 999) / 1_000
 		for range ports {
 			args = append(args, "--udp", "0:127.0.0.1:"+port)
 		}

@@ -236,7 +236,7 @@ func (a *arena) check() error {
 	if err := a.alive(); err != nil {
 		return err
 	}
-	if err := a.wait("of a link", func() bool { return a.links() == 1 && a.startups() == 0 }); err != nil {
+	if err := a.wait("of a link", func() bool { return a.links() == 1 && a.relay.startups.strangers() == 0 }); err != nil {
 		return err
 	}
 	// A session with ports waits for its agent, as it should. The end of the
@@ -256,8 +256,8 @@ func (a *arena) links() int {
 	return len(a.relay.links)
 }
 
-func (a *arena) startups() int {
-	s := a.relay.startups
+// strangers is how many connections aren't logged in.
+func (s *startups) strangers() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.count + s.reserved
@@ -276,7 +276,7 @@ func (a *arena) wait(what string, gone func() bool) error {
 	for pause := 20 * time.Microsecond; !gone(); pause = min(2*pause, 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("left %s: %+v, %d links, %d not logged in, %d goroutines of %d:\n%s",
-				what, a.relay.counters.left(), a.links(), a.startups(), runtime.NumGoroutine(), a.settled, stacks())
+				what, a.relay.counters.left(), a.links(), a.relay.startups.strangers(), runtime.NumGoroutine(), a.settled, stacks())
 		}
 		time.Sleep(pause)
 	}

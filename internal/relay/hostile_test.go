@@ -325,11 +325,7 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 			ended <- err
 		}()
 	}
-	require.Eventually(t, func() bool {
-		s.relay.startups.mu.Lock()
-		defer s.relay.startups.mu.Unlock()
-		return s.relay.startups.count == 2
-	}, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return s.relay.startups.strangers() == 2 }, patience, time.Millisecond)
 	var client *ssh.Client
 	require.Eventually(t, func() bool {
 		var err error

@@ -116,7 +116,8 @@ func TestSilentClientIsGivenUp(t *testing.T) {
 
 func TestTooManyConnectionsOfOneSource(t *testing.T) {
 	s := startRelay(t)
-	client := s.dial() // authenticated ones don't count
+	client := s.dial() // authenticated ones don't count, once the relay knows, too
+	require.Eventually(t, func() bool { return s.relay.startups.strangers() == 0 }, patience, time.Millisecond)
 	var idle []net.Conn
 	for range maxStartupsPerSource {
 		conn, err := net.Dial("tcp", s.address)

@@ -48,7 +48,7 @@ func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
 	b = &binding{
 		session: s, forward: m.Forward, host: m.Host, asked: m.Port, port: port,
 		sockets: sockets, flows: make(map[origin]*flow.Entry[*conversation]), release: release,
-		newcomers: limit.NewBuckets(1, newcomersPerPort, newcomersPerPort*newcomerBurst),
+		newcomers: limit.NewBuckets(1, newcomersPerPort, newcomersPerPort*newcomerPortBurst),
 	}
 	if lease != nil {
 		b.toTarget, b.toClient = lease.Meter()

@@ -44,13 +44,16 @@ const (
 
 	// newcomersPerNetwork is how many flows a second clients of one network may
 	// begin, over all ports, and newcomersPerPort how many a port takes from
-	// anywhere; each with newcomerBurst seconds' worth at once. A full game
-	// server that restarts sees its players come back within seconds, a LAN
-	// party has one address; forged sources come in hundreds of thousands, and
-	// each that is let in costs the agent a socket for flow.PendingIdle.
+	// anywhere; with newcomerBurst and newcomerPortBurst seconds' worth at once.
+	// A full game server that restarts sees its players come back within
+	// seconds, a LAN party has one address; forged sources come in hundreds of
+	// thousands, and each that is let in costs the agent a socket for
+	// flow.PendingIdle. To open one takes 60 us, in which those who play wait:
+	// 60 ms for what a port lets in at once.
 	newcomersPerNetwork = 250
 	newcomersPerPort    = 500
 	newcomerBurst       = 8
+	newcomerPortBurst   = 2
 
 	// newcomerNetworks is for how many networks that is told apart, in 16 bytes
 	// each; newcomerBits4 and newcomerBits6 are what of an address is its
