@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"testing"
@@ -12,10 +13,16 @@ import (
 )
 
 func freePort(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	// Outside of the range that the system chooses from, for who connects while
+	// nobody listens here.
+	for {
+		port := strconv.Itoa(10000 + rand.IntN(10000))
+		listener, err := net.Listen("tcp", ":"+port)
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return port
+		}
+	}
 }
 
 func TestRefusedForwardLeavesTheOthers(t *testing.T) {

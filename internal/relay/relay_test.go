@@ -5,8 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -176,10 +178,16 @@ func forward(t testing.TB, client ssh.Conn, address string, port uint16) uint16 
 // freePort is a port of loopback that nobody has at the moment.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return addrPort(listener.Addr()).Port()
+	// Outside of the range that the system chooses from, for who connects while
+	// nobody listens here.
+	for {
+		port := 10000 + mathrand.IntN(10000)
+		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return uint16(port)
+		}
+	}
 }
 
 func cancelForward(t testing.TB, client ssh.Conn, address string, port uint16) bool {
