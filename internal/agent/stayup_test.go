@@ -200,7 +200,7 @@ func TestAFrozenAgentThatWakesGivesUp(t *testing.T) {
 	exchange(t, dialPublic(t, public), "the second's")
 	line.thaw()
 	err := first.end()
-	require.ErrorIs(t, err, ErrForward)
+	require.ErrorIs(t, err, ErrOutlived)
 	require.ErrorContains(t, err, "started again later")
 	exchange(t, dialPublic(t, public), "still the second's")
 	second.stop()
