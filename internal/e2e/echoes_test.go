@@ -12,12 +12,7 @@ import (
 // the address is added that it came from: so a player knows which flow his is to
 // the server.
 func runEchoes([]string) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	listener, udp, err := listenBoth()
 	if err != nil {
 		return err
 	}
@@ -32,9 +27,26 @@ func runEchoes([]string) error {
 		}
 	}()
 	go echoWithAddress(udp)
-	fmt.Println(port)
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
 	untilTold()
 	return nil
+}
+
+// listenBoth opens a TCP and a UDP port of one number, which a flow of somebody's
+// may have.
+func listenBoth() (listener net.Listener, udp *net.UDPConn, err error) {
+	for range 100 {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(listener.Addr().(*net.TCPAddr).AddrPort()))
+		if err == nil {
+			return listener, udp, nil
+		}
+		listener.Close()
+	}
+	return nil, nil, err
 }
 
 // echoPlainly is echoTCP with a buffer that ten thousand may have, and without

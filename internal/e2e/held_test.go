@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -186,9 +187,9 @@ func (h *held) flow(count int) {
 func (h *held) speakAgain() {
 	h.t.Helper()
 	for _, p := range h.crowds {
-		before := p.seen
+		before := p.views()
 		require.NoError(h.t, p.ask("again"))
-		require.Equal(h.t, before, p.seen)
+		require.Equal(h.t, before, p.views())
 	}
 }
 
@@ -235,6 +236,14 @@ func (p *players) hears(player netip.Addr, answer []byte) {
 		p.answered[player] = true
 		p.seen[player] = from
 	}
+}
+
+// views is how the target sees each player. Answers may come still, to what was
+// asked twice.
+func (p *players) views() map[netip.Addr]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seen)
 }
 
 // ask has every player say something until he is answered.

@@ -65,6 +65,11 @@ func startRole(t testing.TB, niceness int, role string, arguments ...string) (a 
 		return a.said()
 	}
 	a.expect(`\n`)
+	select {
+	case <-a.ended:
+		require.Fail(t, role+" did not begin", a.said())
+	default:
+	}
 	ready, _ = bufio.NewReader(strings.NewReader(a.said())).ReadString('\n')
 	return a, strings.TrimSpace(ready)
 }
