@@ -42,9 +42,10 @@ const (
 	answerRTTs  = 4
 	answerMost  = 3 * time.Second
 
-	// lookInUse and lookIdle are how often a Vigil looks at what has moved.
+	// lookInUse and lookIdle are how often a Vigil looks at what has moved. Each
+	// look wakes the process, and an idle agent has five links.
 	lookInUse = 100 * time.Millisecond
-	lookIdle  = 500 * time.Millisecond
+	lookIdle  = time.Second
 
 	// usedFor is how long after the last time a link counts as in use, and
 	// idleBytes what may move between two looks without any use: a question and

@@ -95,6 +95,7 @@ type watch struct {
 	heard             time.Time // the last sign of life of the path
 	proven            time.Time // the last one of the peer itself
 	used              time.Time // the link was last in use
+	begun             time.Time // the watch
 	asked             time.Time // the question under way, if it is
 	asking            bool
 }
@@ -108,7 +109,7 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 		return
 	}
 	now := time.Now()
-	w := &watch{Vigil: v, traffic: newTraffic(v.transport), heard: now, proven: now}
+	w := &watch{Vigil: v, traffic: newTraffic(v.transport), begun: now, heard: now, proven: now}
 	answered := make(chan error, 1)
 	defer func() {
 		if w.asking {
@@ -212,7 +213,7 @@ func (w *watch) answerTime() time.Duration {
 
 // next is when to look again.
 func (w *watch) next(now time.Time) time.Duration {
-	if w.asking || w.inUse(now) {
+	if w.asking || w.inUse(now) || now.Sub(w.begun) < usedFor { // a new link may be in use at once
 		return lookInUse
 	}
 	return min(lookIdle, w.quiet)
