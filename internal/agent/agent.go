@@ -20,6 +20,7 @@ import (
 
 	"funnel/internal/forward"
 	"funnel/internal/instance"
+	"funnel/internal/limit"
 	"funnel/internal/netwatch"
 	"funnel/internal/pace"
 	"funnel/internal/replay"
@@ -89,7 +90,7 @@ type Agent struct {
 	udp     []int    // and of the UDP ones
 	granted []uint16 // the port each forward was last bound to; the TCP link's own
 	uptime  *uptime
-	slots   slots // one is taken by each connection; see maxConns
+	conns   *limit.Counter // of all connections; see maxConns
 	carried carried
 	lasting context.Context // ends with Run, which sets it
 	started time.Time
@@ -121,7 +122,7 @@ func New(config Config) (*Agent, error) {
 		granted: make([]uint16, len(config.Forwards)),
 		uptime:  newUptime(config.Log),
 		started: time.Now(),
-		slots:   make(slots, maxConns),
+		conns:   limit.NewCounter(maxConns),
 	}
 	for i, f := range config.Forwards {
 		if f.Network == forward.UDP {
@@ -175,22 +176,6 @@ func (a *Agent) watchNetwork(ctx context.Context) error {
 		}
 	}
 }
-
-// slots bound how many there are of something at a time.
-type slots chan struct{}
-
-// take takes one, if there is one left.
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// give gives one back that was taken.
-func (s slots) give() { <-s }
 
 // playing reports whether datagrams are sent to the relay.
 func (a *Agent) playing() bool {

@@ -77,31 +77,31 @@ func (t *tcpLink) openResumable(ctx context.Context, offer ssh.NewChannel) {
 		reject(offer, ssh.ConnectionFailed, "this agent doesn't know the connection")
 		return
 	}
-	if !t.agent.slots.take() {
+	if !t.agent.conns.Take() {
 		reject(offer, ssh.ResourceShortage, "too many connections")
 		return
 	}
 	target, log := t.connect(ctx, message.Forwarded(), offer)
 	if target == nil {
-		t.agent.slots.give()
+		t.agent.conns.Give()
 		return
 	}
 	channel, requests, err := offer.Accept()
 	if err != nil { // the link is gone
-		t.agent.slots.give()
+		t.agent.conns.Give()
 		target.Close()
 		return
 	}
 	conn := resume.New(target, resume.Options{Patience: t.agent.config.TCPResume})
 	if other := t.agent.carried.add(message.Conn, conn); other != nil {
-		t.agent.slots.give()
+		t.agent.conns.Give()
 		target.Close()
 		other.Answer(channel, requests, message.Received)
 		return
 	}
 	conn.Open(channel, requests)
 	t.agent.carried.tasks.Go(func() {
-		defer t.agent.slots.give()
+		defer t.agent.conns.Give()
 		stats, err := conn.Run(t.agent.lasting)
 		t.agent.carried.remove(message.Conn, conn)
 		log.Debug("connection ended", "client", message.OriginAddress, "to_target", stats.ToLocal, "to_client", stats.FromLocal,

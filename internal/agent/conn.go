@@ -20,12 +20,12 @@ import (
 func (t *tcpLink) open(ctx context.Context, offer ssh.NewChannel) {
 	switch offer.ChannelType() {
 	case sshwire.ChannelForwarded:
-		if !t.agent.slots.take() {
+		if !t.agent.conns.Take() {
 			reject(offer, ssh.ResourceShortage, "too many connections")
 			return
 		}
 		t.conns.Go(func() {
-			defer t.agent.slots.give()
+			defer t.agent.conns.Give()
 			t.carry(ctx, offer)
 		})
 	case sshwire.ChannelResumable:

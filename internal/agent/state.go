@@ -81,7 +81,7 @@ func (a *Agent) State() State {
 	state := State{
 		PID: os.Getpid(), Version: a.config.Version, Relay: a.config.Address, User: a.config.User,
 		Started: a.started, Running: time.Since(a.started).Seconds(),
-		Forwards: a.forwardStates(), TCPConns: len(a.slots), Drops: make(map[string]uint64),
+		Forwards: a.forwardStates(), TCPConns: a.conns.Count(), Drops: make(map[string]uint64),
 	}
 	a.uptime.tell(&state)
 	if l := a.tcpUplink(); l != nil {
