@@ -60,6 +60,28 @@ func (d *disturbances) excuse(opened time.Time, relay bool) bool {
 	return false
 }
 
+// faulty is how many faults there are at present.
+type faulty struct {
+	mu    sync.Mutex
+	count int       // guarded by mu
+	since time.Time // guarded by mu: when the last one began or ended
+}
+
+// add notes that a fault began, with 1, ended, with -1, or did both, with 0.
+func (f *faulty) add(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count += n
+	f.since = time.Now()
+}
+
+// well reports whether there is none, and since when.
+func (f *faulty) well() (bool, time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count == 0, f.since
+}
+
 // saidUp is how often an agent has said that everything is up.
 func saidUp(p *process) int {
 	return len(regexp.MustCompile(`(?m)^funnel is up`).FindAllString(p.said(), -1))
@@ -72,6 +94,7 @@ type traffic struct {
 	broken  int           // in a disturbance
 	bytes   uint64        // that came back
 	longest time.Duration // between two answers
+	unfair  time.Duration // as progress.unfair
 	nextID  uint64
 }
 
@@ -89,7 +112,7 @@ func (w *world) keepStream(ctx context.Context, number uint64, draw func(*rand.R
 			err = s.run(ctx)
 			tr.mu.Lock()
 			tr.bytes += s.answered
-			tr.longest = max(tr.longest, s.longest)
+			tr.longest, tr.unfair = max(tr.longest, s.longest), max(tr.unfair, s.unfair)
 			tr.mu.Unlock()
 		}
 		var wrong *corrupt

@@ -26,6 +26,10 @@ func sized[T any](short, long T) T {
 	return short
 }
 
+// chaosLogs is a directory for what the programs write, also of those that were
+// killed and of tests that pass; empty for none.
+var chaosLogs = os.Getenv("FUNNEL_CHAOS_LOGS")
+
 // chaosTime is how long random faults last.
 func chaosTime(t testing.TB) time.Duration {
 	text := os.Getenv("FUNNEL_CHAOS_TIME")

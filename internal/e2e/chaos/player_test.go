@@ -99,7 +99,7 @@ func (w *world) startPlayer(id byte) *player {
 	w.t.Helper()
 	conn, err := w.three.Player.DialContext(w.t.Context(), "udp4", w.public(udpPort))
 	require.NoError(w.t, err)
-	p := &player{progress: progress{name: fmt.Sprintf("player %d", id)}, id: id, conn: conn, wrong: &w.wrong}
+	p := &player{progress: progress{name: fmt.Sprintf("player %d", id), world: w}, id: id, conn: conn, wrong: &w.wrong}
 	done := make(chan struct{})
 	var tasks sync.WaitGroup
 	tasks.Go(func() { p.play(done) })

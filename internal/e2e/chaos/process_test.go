@@ -5,8 +5,10 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -63,7 +65,14 @@ func start(t testing.TB, host *wan.Host, environment []string, path string, args
 		t: t, name: path, cmd: command,
 		output: &transcript{changed: make(chan struct{})}, ended: make(chan struct{}),
 	}
-	command.Stdout, command.Stderr = p.output, p.output
+	var output io.Writer = p.output
+	if chaosLogs != "" {
+		file, err := os.CreateTemp(chaosLogs, time.Now().Format("150405.000-")+filepath.Base(path)+"-*.log")
+		require.NoError(t, err, "FUNNEL_CHAOS_LOGS")
+		t.Cleanup(func() { file.Close() })
+		output = io.MultiWriter(output, file)
+	}
+	command.Stdout, command.Stderr = output, output
 	command.WaitDelay = time.Second
 	require.NoError(t, command.Start())
 	go func() {

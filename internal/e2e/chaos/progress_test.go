@@ -11,16 +11,22 @@ import (
 // progress is how far the answers to a player or a stream have come: numbers
 // are sent, and answered.
 type progress struct {
-	name string
+	name  string
+	world *world
 
 	mu       sync.Mutex
 	sent     uint64 // guarded by mu: the number to be sent next
 	answered uint64 // guarded by mu: all before it are answered or behind it
 	last     time.Time
 	longest  time.Duration // guarded by mu: between two answers
+	unfair   time.Duration // guarded by mu: the longest wait for an answer while nothing was wrong
 	waiting  []*waiter     // guarded by mu
 	err      error         // guarded by mu: no more answers will come
 }
+
+// noteworthy is a pause longer than what is promised of any one fault that
+// itself lasts no longer.
+const noteworthy = 4 * time.Second
 
 // waiter waits for an answer.
 type waiter struct {
@@ -45,7 +51,14 @@ func (p *progress) answer(next uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.last.IsZero() {
-		p.longest = max(p.longest, now.Sub(p.last))
+		pause := now.Sub(p.last)
+		p.longest = max(p.longest, pause)
+		if well, since := p.world.faulty.well(); well {
+			p.unfair = max(p.unfair, min(pause, now.Sub(since)))
+		}
+		if pause >= noteworthy {
+			p.world.note(fmt.Sprintf("%s: nothing came for %s", p.name, seconds(pause)))
+		}
 	}
 	p.last = now
 	if next <= p.answered {

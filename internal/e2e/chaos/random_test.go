@@ -60,15 +60,17 @@ func TestRandomFaults(t *testing.T) {
 	stop()
 	streams.Wait()
 	var sent, replies uint64
-	var silence time.Duration
+	var silence, unfair time.Duration
 	for _, p := range players {
 		p.stop()
-		sent, replies, silence = sent+p.sent, replies+p.replies, max(silence, p.longest)
+		sent, replies = sent+p.sent, replies+p.replies
+		silence, unfair = max(silence, p.longest), max(unfair, p.unfair)
 	}
 	figures.add(t, 5, "random faults: how many", f.String())
 	figures.add(t, 5, "random faults: streams", tr.String())
 	figures.add(t, 5, "random faults: datagrams answered", fmt.Sprintf("%d of %d", replies, sent))
 	figures.add(t, 5, "random faults: longest pause of a stream, a player", seconds(tr.longest)+", "+seconds(silence))
+	figures.add(t, 5, "random faults: of which there was no fault any more", seconds(tr.unfair)+", "+seconds(unfair))
 	figures.add(t, 5, "random faults: lines in the log since the last start, relay, agent",
 		fmt.Sprintf("%d, %d", strings.Count(w.relay.said(), "\n"), strings.Count(w.agent.said(), "\n")))
 	figures.add(t, 5, "random faults: violations", fmt.Sprint(w.wrong.count))
@@ -101,12 +103,24 @@ func (f *fate) run(events []event) {
 			f.look()
 		}
 		f.look()
-		f.w.t.Logf("%.3fs: begin %v: %s", time.Since(f.w.wrong.begun).Seconds(), e.begin, e.fault)
+		verb := "ends"
+		if e.begin {
+			verb = "begins"
+		}
+		f.w.note(fmt.Sprintf("%s %s", e.fault, verb))
 		if e.begin {
 			f.counts[e.fault]++
 			f.begin(e.step)
 		} else {
 			f.end(e.step)
+		}
+		switch {
+		case e.lasts == 0:
+			f.w.faulty.add(0)
+		case e.begin:
+			f.w.faulty.add(1)
+		default:
+			f.w.faulty.add(-1)
 		}
 	}
 	deadline := time.Now().Add(patience)
@@ -145,7 +159,10 @@ func (f *fate) begin(s step) {
 			f.counts[s.fault]-- // no address is left
 		}
 	case stopAgent:
+		// The process sees its clocks jump, as after a machine's sleep.
 		f.w.agent.signal(syscall.SIGSTOP)
+	case stopRelay:
+		f.w.relay.signal(syscall.SIGSTOP)
 	case starveAgent:
 		f.starve(f.w.agent)
 	case starveRelay:
@@ -173,6 +190,8 @@ func (f *fate) end(s step) {
 		}
 	case stopAgent:
 		f.w.agent.signal(syscall.SIGCONT)
+	case stopRelay:
+		f.w.relay.signal(syscall.SIGCONT)
 	case starveAgent:
 		f.feed(f.w.agent)
 	case starveRelay:

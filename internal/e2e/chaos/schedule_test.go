@@ -21,6 +21,7 @@ const (
 	freezePath  fault = "path frozen"
 	newAddress  fault = "new address"
 	stopAgent   fault = "agent stopped"
+	stopRelay   fault = "relay stopped"
 	killAgent   fault = "agent killed"
 	killRelay   fault = "relay killed"
 	starveAgent fault = "agent out of descriptors"
@@ -39,7 +40,7 @@ func (f fault) kills() int {
 // else happens to a process before its end.
 var faults = []fault{
 	cutLink, cutLink, cutLink, cutLink, loseBursts, loseBursts, loseBursts, freezePath, freezePath, freezePath, freezePath,
-	newAddress, newAddress, stopAgent, stopAgent, stopAgent, starveAgent, starveRelay, killAgent, killRelay,
+	newAddress, newAddress, stopAgent, stopAgent, stopRelay, stopRelay, starveAgent, starveRelay, killAgent, killRelay,
 }
 
 // step is a fault at a time, and how long it lasts. Of a kill that is until the
@@ -80,7 +81,7 @@ func makeSchedule(seed uint64, total time.Duration) (events []event) {
 			s.fault = first[i]
 		}
 		switch s.fault {
-		case cutLink, loseBursts, stopAgent:
+		case cutLink, loseBursts, stopAgent, stopRelay:
 			s.lasts = between(200*time.Millisecond, sized(900*time.Millisecond, 8*time.Second))
 		case killAgent, killRelay, starveAgent, starveRelay:
 			s.lasts = between(time.Millisecond, sized(500*time.Millisecond, 3*time.Second))

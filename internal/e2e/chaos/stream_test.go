@@ -140,7 +140,7 @@ func (w *world) openStream(ctx context.Context, id uint64, p plan) (*stream, err
 	if err != nil {
 		return nil, err
 	}
-	return &stream{progress: progress{name: fmt.Sprintf("stream %d", id)}, id: id, conn: conn.(*net.TCPConn), plan: p}, nil
+	return &stream{progress: progress{name: fmt.Sprintf("stream %d", id), world: w}, id: id, conn: conn.(*net.TCPConn), plan: p}, nil
 }
 
 // startStream keeps a stream going until finish, which wants all to have come

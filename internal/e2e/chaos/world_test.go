@@ -36,9 +36,10 @@ var line = wan.Conditions{Delay: 10 * time.Millisecond}
 // world is a relay on the VPS, an agent and servers at home, and the line
 // between them, of which players see only the public ports.
 type world struct {
-	t     *testing.T
-	three *wan.Three
-	wrong violations
+	t      *testing.T
+	three  *wan.Three
+	wrong  violations
+	faulty faulty
 
 	relayDir, agentDir     string
 	relayFlags, agentFlags []string
@@ -166,6 +167,11 @@ func (w *world) serve(port int, handle func(*net.TCPConn)) {
 		mu.Unlock()
 		tasks.Wait()
 	})
+}
+
+// note logs what happens, with when.
+func (w *world) note(text string) {
+	w.t.Logf("%.3fs: %s", time.Since(w.wrong.begun).Seconds(), text)
 }
 
 // answered waits until what is sent from now on is answered, to a player or on a
