@@ -105,7 +105,7 @@ func (l *link) serve(ctx context.Context, end context.CancelCauseFunc) error {
 	l.tasks.Go(func() { l.takeChannels(ctx) })
 	l.tasks.Go(func() {
 		config := l.relay.config
-		sshwire.KeepaliveOver(ctx, l.transport, l.conn, config.KeepaliveInterval, config.KeepaliveCount, end)
+		sshwire.Keepalive(ctx, l.transport, l.conn, config.KeepaliveInterval, config.KeepaliveCount, end)
 	})
 	err := l.conn.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, io.EOF) {

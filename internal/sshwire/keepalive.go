@@ -15,24 +15,20 @@ import (
 var ErrSilent = errors.New("the peer does not answer")
 
 // Keepalive asks the peer for a sign of life every interval. Any answer is one,
-// also a refusal. After count intervals without an answer it calls onDead once,
-// with an error that is ErrSilent, and onDead must close conn: that is what
-// ends the question under way. Without a positive interval and count there are
-// no questions.
+// also a refusal. So is the traffic of transport, over which conn runs: bytes
+// that arrive, and bytes of ours that are acknowledged as long as many of them
+// wait. A busy slow line delays answers for longer than count intervals, and that
+// is no reason to give it up. A nil transport, and a system that doesn't tell,
+// has no traffic.
+//
+// After count intervals without any of that it calls onDead once, with an error
+// that is ErrSilent, and onDead must close conn: that is what ends the question
+// under way. Without a positive interval and count there are no questions.
 //
 // Keepalive blocks until ctx or conn ends or the peer is given up. When ctx
 // ends, it waits for the answer to the question under way, so that the owner
 // must close conn then, too.
-func Keepalive(ctx context.Context, conn ssh.Conn, interval time.Duration, count int, onDead func(error)) {
-	KeepaliveOver(ctx, nil, conn, interval, count, onDead)
-}
-
-// KeepaliveOver is Keepalive for a conn that runs over transport, whose traffic
-// it takes for an answer, too: bytes that arrive, and bytes of ours that are
-// acknowledged as long as many of them wait. A busy slow line delays answers
-// for longer than count intervals, and that is no reason to give it up. A nil
-// transport, and a system that doesn't tell, has no traffic.
-func KeepaliveOver(ctx context.Context, transport *tcpio.Conn, conn ssh.Conn, interval time.Duration, count int, onDead func(error)) {
+func Keepalive(ctx context.Context, transport *tcpio.Conn, conn ssh.Conn, interval time.Duration, count int, onDead func(error)) {
 	if interval <= 0 || count <= 0 {
 		return
 	}

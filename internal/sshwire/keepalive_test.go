@@ -59,7 +59,7 @@ func TestKeepaliveGivesUpASilentPeer(t *testing.T) {
 		conn := newFakeConn(func(n int) bool { return n <= 2 })
 		begun := time.Now()
 		var verdict error
-		Keepalive(t.Context(), conn, 10*time.Second, 3, func(err error) {
+		Keepalive(t.Context(), nil, conn, 10*time.Second, 3, func(err error) {
 			verdict = err
 			conn.Close()
 		})
@@ -76,7 +76,7 @@ func TestKeepaliveAsksForAsLongAsItIsAnswered(t *testing.T) {
 		conn := newFakeConn(func(int) bool { return true })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		Keepalive(ctx, conn, 10*time.Second, 1, func(error) { t.Error("given up") })
+		Keepalive(ctx, nil, conn, 10*time.Second, 1, func(error) { t.Error("given up") })
 		require.InDelta(t, 360, conn.asked, 1)
 	})
 }
@@ -85,7 +85,7 @@ func TestKeepaliveEndsWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := newFakeConn(func(int) bool { return false })
 		time.AfterFunc(15*time.Second, func() { conn.Close() })
-		Keepalive(t.Context(), conn, 10*time.Second, 3, func(error) { t.Error("given up") })
+		Keepalive(t.Context(), nil, conn, 10*time.Second, 3, func(error) { t.Error("given up") })
 		require.Equal(t, 1, conn.asked)
 	})
 }
@@ -96,15 +96,15 @@ func TestKeepaliveEndsWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		context.AfterFunc(ctx, func() { conn.Close() })
-		Keepalive(ctx, conn, 10*time.Second, 3, func(error) { t.Error("given up") })
+		Keepalive(ctx, nil, conn, 10*time.Second, 3, func(error) { t.Error("given up") })
 		require.Equal(t, 1, conn.asked)
 	})
 }
 
 func TestKeepaliveTurnedOff(t *testing.T) {
 	conn := newFakeConn(func(int) bool { panic("asked") })
-	Keepalive(t.Context(), conn, 0, 3, nil)
-	Keepalive(t.Context(), conn, time.Second, 0, nil)
+	Keepalive(t.Context(), nil, conn, 0, 3, nil)
+	Keepalive(t.Context(), nil, conn, time.Second, 0, nil)
 }
 
 // linked returns both ends of an SSH connection over loopback TCP. What the
@@ -188,7 +188,7 @@ func TestKeepaliveOfALink(t *testing.T) {
 	dead := make(chan error, 1)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		KeepaliveOver(ctx, transport, client, 5*time.Millisecond, 200, func(err error) {
+		Keepalive(ctx, transport, client, 5*time.Millisecond, 200, func(err error) {
 			dead <- err
 			client.Close()
 		})
@@ -224,7 +224,7 @@ func TestKeepaliveNoticesAPeerThatDoesNotRead(t *testing.T) {
 		}
 	})
 	dead := make(chan error, 1)
-	KeepaliveOver(t.Context(), transport, client, 10*time.Millisecond, 5, func(err error) {
+	Keepalive(t.Context(), transport, client, 10*time.Millisecond, 5, func(err error) {
 		dead <- err
 		client.Close()
 	})
