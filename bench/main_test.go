@@ -72,8 +72,9 @@ func TestQuick(t *testing.T) {
 	require.NoError(t, report.Compare(&text, ra, rb))
 	require.Contains(t, text.String(), "echoed/s")
 	text.Reset()
-	require.NoError(t, ra.WriteMarkdown(&text, "loopback"))
-	require.Contains(t, text.String(), "| loopback | direct UDP |")
+	require.NoError(t, ra.WriteMarkdown(&text, report.Choice{Scenarios: []string{"loop*"}, Systems: []string{"funnel"}}))
+	require.Contains(t, text.String(), "| loopback | funnel UDP |")
+	require.NotContains(t, text.String(), "direct")
 }
 
 // TestInterrupted: a Ctrl-C in the midst of it leaves nothing.

@@ -10,7 +10,8 @@ import (
 type reportCommand struct {
 	Dir      string   `arg:"" help:"A directory that run wrote."`
 	Markdown bool     `help:"Print a table for a README instead, and write nothing."`
-	Scenario []string `placeholder:"NAME" help:"The scenarios of that table. Repeatable or separated by commas. Default: all with round trips."`
+	Scenario []string `placeholder:"NAME" help:"The scenarios of that table, as names or patterns. Repeatable or separated by commas. Default: all with round trips."`
+	Systems  []string `placeholder:"NAME" help:"The systems of that table, likewise. Default: all."`
 }
 
 // Run writes the report.
@@ -22,5 +23,5 @@ func (c *reportCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	return r.WriteMarkdown(os.Stdout, c.Scenario...)
+	return r.WriteMarkdown(os.Stdout, report.Choice{Scenarios: c.Scenario, Systems: c.Systems})
 }
