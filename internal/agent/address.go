@@ -64,10 +64,11 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 	return ordered
 }
 
-// dialFirst connects to whichever address answers first. While none does, each is
-// tried again every connectAgain: the kernel takes longer and longer before it
-// repeats a SYN, which may be long after the line has come back. When it returns
-// nothing of the other attempts is left. If all fail, the error is the first's.
+// dialFirst connects to whichever address answers first. While none does, the
+// next one is tried every connectStagger, all of them again and again: the kernel
+// takes a second and longer before it repeats a SYN, in which the line may have
+// come back. When it returns nothing of the other attempts is left. If all fail,
+// the error is the first's.
 func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type result struct {
@@ -76,12 +77,18 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 	}
 	results := make(chan result)
 	started, ended := 0, 0
+	var giveUp []context.CancelFunc // of the last maxConnects attempts
 	next := func() {
 		to := netip.AddrPortFrom(addrs[started%len(addrs)], port).String()
-		started++
+		attempt, end := context.WithCancel(ctx)
+		if started++; started > maxConnects {
+			giveUp[0]()
+			giveUp = giveUp[1:]
+		}
+		giveUp = append(giveUp, end)
 		go func() {
 			dialer := net.Dialer{KeepAlive: -1}
-			conn, err := dialer.DialContext(ctx, "tcp", to)
+			conn, err := dialer.DialContext(attempt, "tcp", to)
 			results <- result{conn, err}
 		}()
 	}
@@ -104,7 +111,7 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 			if r.err == nil {
 				return r.conn, nil
 			}
-			if first == nil {
+			if first == nil && (ctx.Err() != nil || !errors.Is(r.err, context.Canceled)) { // else it was given up
 				first = r.err
 			}
 			if ended == started && started >= len(addrs) {
@@ -116,12 +123,7 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 				next()
 			}
 		case <-stagger.C:
-			if started < maxConnects {
-				next()
-			}
-			if started >= len(addrs) {
-				stagger.Reset(max(connectStagger, connectAgain/time.Duration(len(addrs))))
-			}
+			next()
 		}
 	}
 }

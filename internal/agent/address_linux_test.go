@@ -1,10 +1,16 @@
 package agent
 
 import (
+	"context"
+	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -28,6 +34,46 @@ func TestAddressesThatHangDontHideOneThatAnswers(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.Equal(t, listener.Addr().String(), conn.RemoteAddr().String())
+}
+
+// TestAttemptsAreGivenUp: one that hangs is tried again beside itself, but never
+// by more than maxConnects at once.
+func TestAttemptsAreGivenUp(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener.Close()
+	addr, port := [4]byte{127, 0, 0, 7}, listener.Addr().(*net.TCPAddr).Port
+	hang(t, addr, port)
+	before := connecting(t, addr, port)
+	ctx, cancel := context.WithTimeout(t.Context(), connectStagger*(maxConnects+4))
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := dialTCP(ctx, finds([]netip.Addr{netip.AddrFrom4(addr)}, nil), "relay.example:"+strconv.Itoa(port))
+		ended <- err
+	}()
+	most := 0
+	for {
+		select {
+		case err := <-ended:
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded, "not what an attempt says that was given up")
+			require.Greater(t, most, 1)
+			require.LessOrEqual(t, most, maxConnects+1) // one is being given up
+			return
+		case <-time.After(10 * time.Millisecond):
+			most = max(most, connecting(t, addr, port)-before)
+		}
+	}
+}
+
+// connecting counts the connects under way: the sockets in state SYN_SENT (2),
+// proc_net_tcp(5).
+func connecting(t *testing.T, addr [4]byte, port int) int {
+	t.Helper()
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	require.NoError(t, err)
+	to := fmt.Sprintf(" %08X:%04X 02 ", binary.NativeEndian.Uint32(addr[:]), port)
+	return strings.Count(string(table), to)
 }
 
 // hang has connects to addr swallowed until the test ends.

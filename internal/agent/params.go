@@ -8,16 +8,14 @@ const (
 	// trip and a lost SYN is repeated every second, so 15 s outlast many losses.
 	connectTimeout = 15 * time.Second
 
-	// connectStagger is how long one address of the relay is tried alone before
-	// the next is tried beside it: RFC 8305 §5 recommends it.
+	// connectStagger is how long one attempt to connect has before the next is
+	// begun beside it, with the next address of the relay or the same again:
+	// RFC 8305 §5 recommends it for addresses, and a line that is back is noticed
+	// within that. An attempt costs a packet of 60 bytes. maxConnects is how many
+	// there may be at once, beyond which the oldest is given up: it has had 3 s
+	// for a round trip by then.
 	connectStagger = 250 * time.Millisecond
-
-	// connectAgain is how often all addresses are tried again while none answers,
-	// and maxConnects how many attempts there may be in all: a round trip is
-	// shorter than the one on any path that games are played over, and an attempt
-	// costs a packet of 60 bytes.
-	connectAgain = time.Second
-	maxConnects  = 24
+	maxConnects    = 12
 
 	// lookupPatience is how long DNS may take to name the relay's addresses before
 	// the one that is known is tried instead: a resolver that works answers within
