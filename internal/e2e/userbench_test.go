@@ -86,7 +86,7 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 			}
 			bench := benchOver(t, test.down, test.up, duration)
 			measure(t, func(t testing.TB) {
-				result := bench()
+				result := bench(t)
 				require.Equal(t, test.want, result.Verdict[0].Fault, "%+v", result.Verdict)
 				quiet := conditionOf(t, result, checkup.Quiet)
 				requireAbout(t, 2*oneWay, wayOf(t, quiet, checkup.PlainTCP).Summary.P50)
@@ -141,7 +141,7 @@ func lossOf(t testing.TB, r *checkup.Result, way checkup.Way) float64 {
 // benchOver runs a relay on the VPS and returns what runs the bench at home, over a
 // home link whose directions are as given, and returns the result. The page with
 // plots is looked at, too.
-func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) func() *checkup.Result {
+func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) func(testing.TB) *checkup.Result {
 	three, err := wan.NewThree(wan.Options{Seed: 7})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, three.Close()) })
@@ -181,7 +181,7 @@ func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) fu
 		}
 	})
 	page := filepath.Join(directory, "page.html")
-	return func() *checkup.Result {
+	return func(t testing.TB) *checkup.Result {
 		stdout.Reset()
 		stderr.Reset()
 		bench := agent("--profile", "tournament", "--duration", duration.String(), "--json", "--html", page)

@@ -4,4 +4,4 @@ package steady
 
 import "time"
 
-func sleeper() func(d time.Duration) { return time.Sleep }
+func sleeper() (doze func(d time.Duration), done func()) { return time.Sleep, func() {} }

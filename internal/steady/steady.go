@@ -67,7 +67,8 @@ func Watch() (end func() Lateness) {
 	stop, result := make(chan struct{}), make(chan Lateness)
 	go func() {
 		var late []time.Duration
-		doze := sleeper()
+		doze, done := sleeper()
+		defer done()
 		for {
 			select {
 			case <-stop:
