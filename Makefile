@@ -30,11 +30,15 @@ build: ## build funnel-relay and funnel-agent into bin/
 demo: build ## run a relay, an agent and two servers on this machine and measure the way through
 	$(GO) run ./bench/demo --relay bin/funnel-relay --agent bin/funnel-agent
 
+# How long the tests of one package may take: hangs have bounds of their own, and
+# Go's default of 10m is not much for a busy machine.
+TESTTIME ?= 30m
+
 test: ## run all tests
-	$(GO) test ./...
+	$(GO) test -timeout $(TESTTIME) ./...
 
 race: ## run all tests with the race detector
-	$(GO) test -race ./...
+	$(GO) test -timeout $(TESTTIME) -race ./...
 
 lint: ## check formatting, go vet, staticcheck, and that go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "these files need gofmt"; exit 1; }

@@ -45,7 +45,7 @@ func needs(t *testing.T, program string) {
 // reach asks for an echo over everything that the system carries.
 func reach(t *testing.T, place *Place, running *Running) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
 	if running.UDP != "" {
 		conn, err := place.Dial(ctx, "udp", running.UDP)
@@ -60,14 +60,20 @@ func reach(t *testing.T, place *Place, running *Running) {
 		defer conn.Close()
 		_, err = probe.ReachTCP(ctx, conn, 100)
 		require.NoError(t, err)
-		bulk, err := place.Dial(ctx, "tcp", running.Bulk)
-		require.NoError(t, err)
-		defer bulk.Close()
-		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		defer cancel()
-		transfer, err := probe.Bulk(short, bulk, probe.Download, 0)
-		require.NoError(t, err)
-		require.Positive(t, transfer.Bytes)
+		// A busy machine may move nothing for as long as a short one takes.
+		for duration := 200 * time.Millisecond; ; duration *= 2 {
+			bulk, err := place.Dial(ctx, "tcp", running.Bulk)
+			require.NoError(t, err)
+			short, cancel := context.WithTimeout(ctx, duration)
+			transfer, err := probe.Bulk(short, bulk, probe.Download, 0)
+			cancel()
+			bulk.Close()
+			require.NoError(t, err)
+			if transfer.Bytes > 0 {
+				break
+			}
+			require.NoError(t, ctx.Err(), "nothing came")
+		}
 	}
 }
 
@@ -78,7 +84,7 @@ func gone(t *testing.T, pid int) {
 		// A zombie that nobody waits for is as good as gone.
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		return syscall.Kill(pid, 0) != nil || err == nil && strings.Contains(string(stat), ") Z ")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 }
 
 func TestInProcess(t *testing.T) {
@@ -138,6 +144,15 @@ func TestDescribed(t *testing.T) {
 	require.NoError(t, err)
 	running, err := d.System().Start(t.Context(), place, targets)
 	require.NoError(t, err)
+	for _, address := range []string{running.TCP, running.Bulk} { // a busy machine may not have settled yet
+		require.Eventually(t, func() bool {
+			conn, err := place.Dial(t.Context(), "tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		}, 30*time.Second, 10*time.Millisecond)
+	}
 	reach(t, place, running)
 	text, err := os.ReadFile(filepath.Join(place.Dir, "socat", "pid"))
 	require.NoError(t, err)
@@ -167,7 +182,7 @@ func TestDescribedWrong(t *testing.T) {
 // TestFailingStart leaves nothing behind and says what the program said.
 func TestFailingStart(t *testing.T) {
 	place, targets := loopback(t)
-	d, err := readDescribed(t, "name: a\nserver: [sleep, \"1000\"]\nclient: [sh, -c, \"echo no such tunnel; exit 3\"]\nudp: true\nsettle: 2s")
+	d, err := readDescribed(t, "name: a\nserver: [sleep, \"1000\"]\nclient: [sh, -c, \"echo no such tunnel; exit 3\"]\nudp: true\nsettle: 20s")
 	require.NoError(t, err)
 	var server *Process
 	s := &System{start: func(ctx context.Context, place *Place, targets *Targets, running *Running) error {
@@ -193,7 +208,7 @@ func TestStubborn(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return strings.Contains(p.text.String(), "up")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	p.Stop()
 	gone(t, p.Pid())
 }

@@ -14,9 +14,9 @@ import (
 
 func freePort(t *testing.T) string {
 	// Outside of the range that the system chooses from, for who connects while
-	// nobody listens here.
+	// nobody listens here, and of the ranges of other packages' tests.
 	for {
-		port := strconv.Itoa(10000 + rand.IntN(10000))
+		port := strconv.Itoa(20000 + rand.IntN(1500))
 		listener, err := net.Listen("tcp", ":"+port)
 		if err == nil {
 			require.NoError(t, listener.Close())

@@ -15,7 +15,7 @@ func TestSignedDatagrams(t *testing.T) {
 	conn, err := net.Dial("udp", peer.LocalAddr().String())
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 	s := newSigned(conn, []byte("token"))
 	b := make([]byte, 100)
 	for _, text := range []string{"one", "a longer one", ""} {

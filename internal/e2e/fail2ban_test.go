@@ -101,6 +101,7 @@ func (r *relay) misbehaveAt(t *testing.T, format string) {
 	for _, conn := range silent {
 		require.NoError(t, conn.Close())
 	}
+	r.expect("connection ended before a login")
 	r.until(t, "source kept out", func() {
 		conn := r.silent(t)
 		_, _ = io.WriteString(conn, "SSH-2.0-x\r\n")         // it may have hung up

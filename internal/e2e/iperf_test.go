@@ -20,20 +20,22 @@ func TestIperfBothWays(t *testing.T) {
 	for name, way := range map[string][]string{"to the server": nil, "to the client": {"--reverse"}} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"--client", "127.0.0.1", "--port", public, "--udp", "--bitrate", "5M", "--length", "1200", "--time", "2", "--json"}, way...)
-			p := start(t, iperf, args...)
-			require.Zero(t, p.status(), p.said())
-			var result struct {
-				End struct {
-					Sum struct {
-						Packets     int     `json:"packets"`
-						LostPercent float64 `json:"lost_percent"`
-					} `json:"sum"`
-				} `json:"end"`
-			}
-			require.NoError(t, json.Unmarshal([]byte(p.said()), &result))
-			require.Greater(t, result.End.Sum.Packets, 500)
-			require.Less(t, result.End.Sum.LostPercent, 50.0)
-			t.Logf("%d datagrams, %.2f %% lost", result.End.Sum.Packets, result.End.Sum.LostPercent)
+			measure(t, func(t testing.TB) {
+				p := start(t, iperf, args...)
+				require.Zero(t, p.status(), p.said())
+				var result struct {
+					End struct {
+						Sum struct {
+							Packets     int     `json:"packets"`
+							LostPercent float64 `json:"lost_percent"`
+						} `json:"sum"`
+					} `json:"end"`
+				}
+				require.NoError(t, json.Unmarshal([]byte(p.said()), &result))
+				require.Greater(t, result.End.Sum.Packets, 500)
+				require.Less(t, result.End.Sum.LostPercent, 50.0)
+				t.Logf("%d datagrams, %.2f %% lost", result.End.Sum.Packets, result.End.Sum.LostPercent)
+			})
 		})
 	}
 }

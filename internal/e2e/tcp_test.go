@@ -131,6 +131,18 @@ func requireRefusedAt(t testing.TB, address string) {
 	require.False(t, errors.As(err, &network) && network.Timeout(), "%v", err)
 }
 
+// eventuallyClosedAt waits until nobody listens at address.
+func eventuallyClosedAt(t testing.TB, address string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		conn, err := net.DialTimeout("tcp", address, patience)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	}, patience, 10*time.Millisecond, "somebody listens at %s", address)
+}
+
 // bulkSize is how much a bulk test sends each way.
 func bulkSize() int64 {
 	if os.Getenv("FUNNEL_LARGE") == "1" {
@@ -199,12 +211,13 @@ func requireBulk(t *testing.T, address string, size int64) {
 // handedOut is the ports that freePort has returned.
 var handedOut sync.Map
 
-// freePort is a port, below those the kernel hands out by itself, that nobody
-// uses at the moment, in TCP and UDP. It never returns one twice.
+// freePort is a port, below those the kernel hands out by itself and beside those
+// of other packages' tests, which run at the same time, that nobody uses at the
+// moment, in TCP and UDP. It never returns one twice.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 200 {
-		port := strconv.Itoa(20000 + rand.IntN(10000))
+		port := strconv.Itoa(22000 + rand.IntN(8000))
 		if _, taken := handedOut.LoadOrStore(port, true); taken {
 			continue
 		}

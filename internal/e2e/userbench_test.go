@@ -44,22 +44,22 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 		name     string
 		down, up wan.Conditions
 		want     checkup.Fault
-		check    func(t *testing.T, r *checkup.Result)
+		check    func(t testing.TB, r *checkup.Result)
 	}{
-		{"clean", good, good, checkup.None, func(t *testing.T, r *checkup.Result) {
+		{"clean", good, good, checkup.None, func(t testing.TB, r *checkup.Result) {
 			require.Less(t, lossOf(t, r, checkup.PlainUDP), 0.005)
 			rate := conditionOf(t, r, checkup.Upload).Bulk
 			require.Greater(t, rate, 20e6)
 			require.Less(t, rate, 40e6)
 		}},
-		{"lossy", lossy, lossy, checkup.Loss, func(t *testing.T, r *checkup.Result) {
+		{"lossy", lossy, lossy, checkup.Loss, func(t testing.TB, r *checkup.Result) {
 			// 2 % each way are 4 % there and back.
 			loss := lossOf(t, r, checkup.PlainUDP)
 			require.Greater(t, loss, 0.015)
 			require.Less(t, loss, 0.075)
 			lossOf(t, r, checkup.FunnelUDP)
 		}},
-		{"busy uplink", good, busy, checkup.Uplink, func(t *testing.T, r *checkup.Result) {
+		{"busy uplink", good, busy, checkup.Uplink, func(t testing.TB, r *checkup.Result) {
 			upload := conditionOf(t, r, checkup.Upload)
 			require.Greater(t, upload.Bulk, 7e6)
 			require.Less(t, upload.Bulk, 10e6)
@@ -69,7 +69,7 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 			require.Contains(t, r.Verdict[0].Text, "your uplink is the bottleneck")
 			require.Regexp(t, `--bulk-rate [567]M`, r.Verdict[0].Text)
 		}},
-		{"UDP blocked", noUDP, noUDP, checkup.UDPBlocked, func(t *testing.T, r *checkup.Result) {
+		{"UDP blocked", noUDP, noUDP, checkup.UDPBlocked, func(t testing.TB, r *checkup.Result) {
 			quiet := conditionOf(t, r, checkup.Quiet)
 			for _, m := range quiet.Ways {
 				udp := m.Way == checkup.PlainUDP || m.Way == checkup.FunnelUDP
@@ -84,31 +84,34 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 			if test.want == checkup.Loss {
 				duration *= 2 // so that 4 % are some 13 messages
 			}
-			result := benchOver(t, test.down, test.up, duration)
-			require.Equal(t, test.want, result.Verdict[0].Fault, "%+v", result.Verdict)
-			quiet := conditionOf(t, result, checkup.Quiet)
-			requireAbout(t, 2*oneWay, wayOf(t, quiet, checkup.PlainTCP).Summary.P50)
-			requireAbout(t, 4*oneWay, wayOf(t, quiet, checkup.FunnelTCP).Summary.P50)
-			require.NotNil(t, result.Kernel)
-			requireAbout(t, 2*oneWay, result.Kernel.MinRTT)
-			if test.want != checkup.UDPBlocked {
-				requireAbout(t, 2*oneWay, wayOf(t, quiet, checkup.PlainUDP).Summary.P50)
-				requireAbout(t, 4*oneWay, wayOf(t, quiet, checkup.FunnelUDP).Summary.P50)
-			}
-			test.check(t, result)
+			bench := benchOver(t, test.down, test.up, duration)
+			measure(t, func(t testing.TB) {
+				result := bench(t)
+				require.Equal(t, test.want, result.Verdict[0].Fault, "%+v", result.Verdict)
+				quiet := conditionOf(t, result, checkup.Quiet)
+				requireAbout(t, 2*oneWay, wayOf(t, quiet, checkup.PlainTCP).Summary.P50)
+				requireAbout(t, 4*oneWay, wayOf(t, quiet, checkup.FunnelTCP).Summary.P50)
+				require.NotNil(t, result.Kernel)
+				requireAbout(t, 2*oneWay, result.Kernel.MinRTT)
+				if test.want != checkup.UDPBlocked {
+					requireAbout(t, 2*oneWay, wayOf(t, quiet, checkup.PlainUDP).Summary.P50)
+					requireAbout(t, 4*oneWay, wayOf(t, quiet, checkup.FunnelUDP).Summary.P50)
+				}
+				test.check(t, result)
+			})
 		})
 	}
 }
 
 // requireAbout wants a round trip that is what is emulated, give or take the
 // emulator's own precision, and some milliseconds more on a busy machine.
-func requireAbout(t *testing.T, want, got time.Duration) {
+func requireAbout(t testing.TB, want, got time.Duration) {
 	t.Helper()
 	require.Greater(t, got, want-500*time.Microsecond)
 	require.Less(t, got, want+8*time.Millisecond)
 }
 
-func conditionOf(t *testing.T, r *checkup.Result, load checkup.Load) *checkup.Condition {
+func conditionOf(t testing.TB, r *checkup.Result, load checkup.Load) *checkup.Condition {
 	t.Helper()
 	for i := range r.Conditions {
 		if r.Conditions[i].Load == load {
@@ -119,7 +122,7 @@ func conditionOf(t *testing.T, r *checkup.Result, load checkup.Load) *checkup.Co
 	return nil
 }
 
-func wayOf(t *testing.T, c *checkup.Condition, way checkup.Way) *checkup.Measured {
+func wayOf(t testing.TB, c *checkup.Condition, way checkup.Way) *checkup.Measured {
 	t.Helper()
 	for i := range c.Ways {
 		if m := &c.Ways[i]; m.Way == way && m.Summary != nil {
@@ -130,22 +133,22 @@ func wayOf(t *testing.T, c *checkup.Condition, way checkup.Way) *checkup.Measure
 	return nil
 }
 
-func lossOf(t *testing.T, r *checkup.Result, way checkup.Way) float64 {
+func lossOf(t testing.TB, r *checkup.Result, way checkup.Way) float64 {
 	t.Helper()
 	return wayOf(t, conditionOf(t, r, checkup.Quiet), way).Loss
 }
 
-// benchOver runs a relay on the VPS, and the bench at home, over a home link
-// whose directions are as given, and returns the result. The page with plots is
-// looked at, too.
-func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) *checkup.Result {
+// benchOver runs a relay on the VPS and returns what runs the bench at home, over a
+// home link whose directions are as given, and returns the result. The page with
+// plots is looked at, too.
+func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) func(testing.TB) *checkup.Result {
 	three, err := wan.NewThree(wan.Options{Seed: 7})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, three.Close()) })
 	require.NoError(t, three.HomeLink.Set(down, up))
 
 	directory := t.TempDir()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), measureTime()+2*patience)
 	t.Cleanup(cancel)
 	relay := startCommand(t, three.VPS.Command(ctx, filepath.Join(programs, "funnel-relay"),
 		"--listen", three.HomeLink.Addr(three.VPS).String()+":0", "--state-dir", filepath.Join(directory, "relay")))
@@ -172,22 +175,25 @@ func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) *c
 	output, err := authorize.CombinedOutput()
 	require.NoError(t, err, string(output))
 
-	page := filepath.Join(directory, "page.html")
-	stderr.Reset()
-	bench := agent("--profile", "tournament", "--duration", duration.String(), "--json", "--html", page)
-	bench.Stdout, bench.Stderr = &stdout, &stderr
-	require.NoError(t, bench.Run(), stderr.String())
-	result := new(checkup.Result)
-	require.NoError(t, json.Unmarshal(stdout.Bytes(), result))
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(stdout.String(), stderr.String())
+			t.Log(stdout.String(), stderr.String()) // of the last
 		}
 	})
-	html, err := os.ReadFile(page)
-	require.NoError(t, err)
-	require.Equal(t, len(result.Conditions), strings.Count(string(html), "<svg"))
-	require.NotContains(t, string(html), "<script")
-	require.NotContains(t, strings.ReplaceAll(string(html), "http://www.w3.org/2000/svg", ""), "http", "it needs no network")
-	return result
+	page := filepath.Join(directory, "page.html")
+	return func(t testing.TB) *checkup.Result {
+		stdout.Reset()
+		stderr.Reset()
+		bench := agent("--profile", "tournament", "--duration", duration.String(), "--json", "--html", page)
+		bench.Stdout, bench.Stderr = &stdout, &stderr
+		require.NoError(t, bench.Run(), stderr.String())
+		result := new(checkup.Result)
+		require.NoError(t, json.Unmarshal(stdout.Bytes(), result))
+		html, err := os.ReadFile(page)
+		require.NoError(t, err)
+		require.Equal(t, len(result.Conditions), strings.Count(string(html), "<svg"))
+		require.NotContains(t, string(html), "<script")
+		require.NotContains(t, strings.ReplaceAll(string(html), "http://www.w3.org/2000/svg", ""), "http", "it needs no network")
+		return result
+	}
 }

@@ -179,7 +179,7 @@ func loopback(t *testing.T) (near, far net.Conn) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	near, err = net.DialTimeout("tcp", listener.Addr().String(), 10*time.Second)
+	near, err = net.DialTimeout("tcp", listener.Addr().String(), 20*time.Second)
 	require.NoError(t, err)
 	far, err = listener.Accept()
 	require.NoError(t, err)

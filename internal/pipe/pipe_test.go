@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // connected returns both ends of a TCP connection over loopback.
 func connected(t *testing.T) (near, far *net.TCPConn) {

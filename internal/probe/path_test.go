@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -15,6 +16,16 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var short = Plan{Rate: 500, Size: 64, Duration: 200 * time.Millisecond, Grace: 5 * time.Second}
+
+// longEnough makes a measurement that is over after a time, for twice as long
+// each time, until enough came of it: a busy machine may do nothing at all for
+// as long as a short one takes.
+func longEnough(t *testing.T, measure func(duration time.Duration) (enough bool)) {
+	t.Helper()
+	for duration := 200 * time.Millisecond; !measure(duration); duration *= 2 {
+		require.Less(t, duration, 10*time.Second, "too little came of it")
+	}
+}
 
 func udpEcho(t *testing.T) string {
 	t.Helper()
@@ -95,7 +106,7 @@ func TestUDPNotices(t *testing.T) {
 	}()
 	defer func() { conn.Close(); <-done }()
 	plan := short
-	plan.Grace = 300 * time.Millisecond
+	plan.Grace = 2 * time.Second
 	all, err := UDP(t.Context(), plan, dial(t, "udp", conn.LocalAddr().String()))
 	require.NoError(t, err)
 	s := Summarize(0, all...)
@@ -141,16 +152,21 @@ func TestTCP(t *testing.T) {
 func TestTCPStall(t *testing.T) {
 	const hold = 100 * time.Millisecond
 	server := newTCPServer(listen(t), func(conn net.Conn) {
+		first := make([]byte, short.Size)
+		if _, err := io.ReadFull(conn, first); err != nil {
+			return
+		}
 		time.Sleep(hold)
-		echo(conn)
+		if _, err := conn.Write(first); err == nil {
+			echo(conn)
+		}
 	})
 	defer server.Close()
 	s, err := TCP(t.Context(), short, dial(t, "tcp", server.Addr().String()))
 	require.NoError(t, err)
 	summary := Summarize(0, s)
 	require.Equal(t, 100, summary.Received)
-	// The first waited for nearly all of it; 5 ms is what a Series starts ahead.
-	require.GreaterOrEqual(t, summary.Max, hold-20*time.Millisecond)
+	require.GreaterOrEqual(t, summary.Max, hold, "the first waited for all of it")
 }
 
 func TestTCPBroken(t *testing.T) {
@@ -197,12 +213,13 @@ func TestBulk(t *testing.T) {
 	server := ServeBulk(listen(t))
 	defer server.Close()
 	for _, direction := range []Direction{Download, Upload} {
-		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-		transfer, err := Bulk(ctx, dial(t, "tcp", server.Addr().String()), direction, 100*time.Millisecond)
-		cancel()
-		require.NoError(t, err, direction)
-		require.Positive(t, transfer.Bytes, direction)
-		require.Positive(t, transfer.BitsPerSecond(), direction)
+		longEnough(t, func(duration time.Duration) bool {
+			ctx, cancel := context.WithTimeout(t.Context(), duration)
+			defer cancel()
+			transfer, err := Bulk(ctx, dial(t, "tcp", server.Addr().String()), direction, duration/4)
+			require.NoError(t, err, direction)
+			return transfer.Bytes > 0 && transfer.BitsPerSecond() > 0
+		})
 	}
 }
 
@@ -223,10 +240,11 @@ func TestRate(t *testing.T) {
 		conns = append(conns, dial(t, "udp", address).(*net.UDPConn))
 	}
 	for _, size := range []int{MinSize, 1200} {
-		echoed, err := Rate(t.Context(), size, 16, 200*time.Millisecond, conns...)
-		require.NoError(t, err)
-		require.Greater(t, echoed.Messages, int64(100))
-		require.Greater(t, echoed.PerSecond(), 0.0)
+		longEnough(t, func(duration time.Duration) bool {
+			echoed, err := Rate(t.Context(), size, 16, duration, conns...)
+			require.NoError(t, err)
+			return echoed.Messages > 100 && echoed.PerSecond() > 0
+		})
 	}
 	_, err := Rate(t.Context(), MaxSize+1, 1, time.Second, conns...)
 	require.Error(t, err)
@@ -240,19 +258,25 @@ func TestRateGoesOn(t *testing.T) {
 	go func() {
 		defer close(done)
 		b := make([]byte, 2000)
-		for i := 0; ; i++ {
+		for came := make(map[netip.AddrPort]int); ; {
 			n, from, err := conn.ReadFromUDPAddrPort(b)
 			if err != nil {
 				return
 			}
-			if i >= 4 { // the first window is lost
+			if came[from]++; came[from] > 4 { // the first window is lost
 				_, _ = conn.WriteToUDPAddrPort(b[:n], from)
 			}
 		}
 	}()
 	defer func() { conn.Close(); <-done }()
-	echoed, err := Rate(t.Context(), 64, 4, 3*rateStall, dial(t, "udp", conn.LocalAddr().String()).(*net.UDPConn))
-	require.NoError(t, err)
+	var echoed Echoed
+	for range 20 { // a machine that stands still for longer than rateStall loses more
+		echoed, err = Rate(t.Context(), 64, 4, 3*rateStall, dial(t, "udp", conn.LocalAddr().String()).(*net.UDPConn))
+		require.NoError(t, err)
+		if echoed.Messages > 0 && echoed.Lost == 4 {
+			break
+		}
+	}
 	require.Positive(t, echoed.Messages)
 	require.EqualValues(t, 4, echoed.Lost)
 }

@@ -26,10 +26,11 @@ import (
 )
 
 // arenaPorts are those that may be bound in an arena: out of the way of the ports
-// that the system chooses, and of the arenas of the fuzzer's other processes,
-// since an attacker may speak to a port that is no longer its own.
+// that the system chooses, of those of other packages' tests, and of the arenas of
+// the fuzzer's other processes, since an attacker may speak to a port that is no
+// longer its own.
 func arenaPorts() string {
-	const first, size, arenas = 10000, 200, 100
+	const first, size, arenas = 10000, 200, 50
 	begin := first + os.Getpid()%arenas*size
 	return fmt.Sprintf("%d-%d", begin, begin+size-1)
 }

@@ -40,19 +40,21 @@ func (s *testbed) join(key ssh.Signer, who sshwire.Announce) (client *ssh.Client
 // lose ends a link without a word, and waits until its agent counts as away.
 func (s *testbed) lose(client *ssh.Client) {
 	s.t.Helper()
-	away := s.away()
+	p := s.presenceOf(client)
 	require.NoError(s.t, client.Close())
-	require.Eventually(s.t, func() bool { return s.away() > away }, patience, time.Millisecond)
+	require.Eventually(s.t, func() bool { return p.currentLink() == nil }, patience, time.Millisecond)
 }
 
-// away is how many presences have no link.
-func (s *testbed) away() (n int) {
+// presenceOf is the presence that a client's link serves.
+func (s *testbed) presenceOf(client *ssh.Client) *presence {
+	s.t.Helper()
 	for _, p := range s.relay.presences.list() {
-		if p.currentLink() == nil {
-			n++
+		if l := p.currentLink(); l != nil && l.remote == addrPort(client.LocalAddr()) {
+			return p
 		}
 	}
-	return n
+	require.Fail(s.t, "the client has no presence")
+	return nil
 }
 
 // ask asks for a port, and returns the reason if it is refused.
@@ -231,9 +233,11 @@ func TestWhoLeavesLosesItsPortsAtOnce(t *testing.T) {
 func TestAnAgentThatStaysAwayLosesItsPorts(t *testing.T) {
 	s := startRelay(t, func(c *Config) { c.Grace = 300 * time.Millisecond })
 	client, _ := s.join(s.key, who("a", 1))
+	held := hold(t, client)
 	port := forward(t, client, "127.0.0.1", 0)
-	s.lose(client)
 	waits := connect(t, "127.0.0.1", port)
+	require.Eventually(t, func() bool { return held.Load() == 1 }, patience, time.Millisecond)
+	s.lose(client)
 	requireReset(t, waits)
 	require.Eventually(t, func() bool { return !accepts(port) }, patience, time.Millisecond)
 	require.Eventually(t, func() bool { return s.relay.counters.forwards.Count() == 0 }, patience, time.Millisecond)
@@ -247,9 +251,15 @@ func TestAnAgentThatComesBackHasAllItsGrace(t *testing.T) {
 	client, _ := s.join(s.key, who("a", 1))
 	port := forward(t, client, "127.0.0.1", 0)
 	for begun := time.Now(); time.Since(begun) < 2*grace; {
+		left := time.Now()
 		s.lose(client)
 		var known bool
 		client, known = s.join(s.key, who("a", 1))
+		if time.Since(left) >= grace { // a busy machine kept it away for too long: once more
+			begun = time.Now()
+			port = forward(t, client, "127.0.0.1", 0)
+			continue
+		}
 		require.True(t, known)
 	}
 	require.True(t, accepts(port))

@@ -179,7 +179,7 @@ func forward(t testing.TB, client ssh.Conn, address string, port uint16) uint16 
 func freePort(t testing.TB) uint16 {
 	t.Helper()
 	// Outside of the range that the system chooses from, for who connects while
-	// nobody listens here.
+	// nobody listens here, and of the ranges of other packages' tests.
 	for {
 		port := 10000 + mathrand.IntN(10000)
 		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))

@@ -182,7 +182,7 @@ func TestLimitsOfTheRelay(t *testing.T) {
 // A source that goes on failing is kept out, and others are not.
 func TestPenaltiesKeepOut(t *testing.T) {
 	penalties := DefaultPenalties()
-	penalties.AuthFail = 8 * time.Second
+	penalties.AuthFail = penalties.Min - time.Second // the second one is enough, be it seconds later
 	s := startRelay(t, func(c *Config) { c.Limits.Penalties = penalties })
 	check := alive(t, s)
 	stranger := newKey(t)

@@ -79,6 +79,7 @@ func newDesk(t testing.TB, config Config) *desk {
 			return nil, ctx.Err()
 		}
 	}
+	config.MaxDelay = time.Hour // no test loses a datagram to a busy machine
 	config.Bound = func(_ int, public netip.AddrPort) { d.bound <- public }
 	config.Refused = func(_ int, err error) { d.refused <- err }
 	config.Down = func(err error) { d.down <- err }

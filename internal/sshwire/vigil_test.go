@@ -327,7 +327,7 @@ func TestVigilEndsWithItsLink(t *testing.T) {
 
 func TestVigilOfALink(t *testing.T) {
 	client, transport, _, frozen := linked(t)
-	v := NewVigil(transport, client, 5*time.Millisecond, time.Second)
+	v := NewVigil(transport, client, 5*time.Millisecond, 3*time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	dead := make(chan error, 1)

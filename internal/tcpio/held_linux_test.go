@@ -37,5 +37,5 @@ func TestHeldIsWhatQueuedTells(t *testing.T) {
 		require.True(t, ok)
 		again, _ := socket.Queued()
 		return queued == again && queued > 0 && info.NotsentBytes > 0 && queued-info.Held() <= 1 && info.Held() <= queued
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 }

@@ -138,7 +138,7 @@ func handshake(t *testing.T, v *Verifier, hostport string, hostKeys ...ssh.Signe
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
-	near, err := net.DialTimeout("tcp", listener.Addr().String(), 10*time.Second)
+	near, err := net.DialTimeout("tcp", listener.Addr().String(), 20*time.Second)
 	require.NoError(t, err)
 	defer near.Close()
 	far, err := listener.Accept()

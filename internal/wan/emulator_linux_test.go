@@ -2,8 +2,11 @@ package wan_test
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -12,25 +15,29 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"funnel/internal/steady"
 	"funnel/internal/wan"
 )
 
-// These tests measure the emulator itself, so they do assert times. On a busy
-// machine a measurement may fail, hence the tries; that many in a row don't.
+// These tests measure the emulator itself, so they do assert times. Even on a
+// machine that seems to keep up a measurement may fail, hence the tries; that many
+// don't.
 const tries = 6
 
-// measure runs f until it returns "", which says that what it saw was right.
+// measure runs f until it returns "", which says that what it saw was right. On a
+// machine that is too busy for a minute nothing is proved either way; where
+// everything must be, it has until the other packages' tests are over.
 func measure(t *testing.T, f func() string) {
 	t.Helper()
-	var wrong string
-	for range tries {
-		if wrong = f(); wrong == "" {
-			return
-		}
-		t.Log("again: ", wrong)
-		time.Sleep(200 * time.Millisecond)
+	patience, all := time.Minute, os.Getenv("FUNNEL_REQUIRE_ALL") == "1"
+	if all {
+		patience = 10 * time.Minute
 	}
-	require.Empty(t, wrong)
+	err := steady.Measure(tries, patience, t.Log, f)
+	if errors.Is(err, steady.ErrBusy) && !all {
+		t.Skip("SKIPPED, NOT TESTED:", err)
+	}
+	require.NoError(t, err)
 }
 
 func fortyMilliseconds(t testing.TB, three *wan.Three) {
@@ -60,13 +67,18 @@ func TestFortyMillisecondsAreForty(t *testing.T) {
 			return ""
 		})
 	}
-	// What the kernel's TCP itself believes.
+	// What the kernel's TCP itself believes, when it isn't shaken by a single
+	// answer that was late.
 	measure(t, func() string {
-		roundTrips(t, tcp, 50, 0)
-		rtt := tcpInfo(t, tcp).Rtt
-		t.Logf("TCP_INFO: %d µs", rtt)
-		if rtt < 39500 || rtt > 41000 {
-			return "TCP_INFO"
+		var believed []time.Duration
+		for range 50 {
+			roundTrips(t, tcp, 1, 0)
+			believed = append(believed, time.Duration(tcpInfo(t, tcp).Rtt)*time.Microsecond)
+		}
+		rtt := quantile(sorted(believed), 0.5)
+		t.Log("TCP_INFO:", rtt)
+		if rtt < 39500*time.Microsecond || rtt > 41*time.Millisecond {
+			return "TCP_INFO " + rtt.String()
 		}
 		return ""
 	})
@@ -83,11 +95,14 @@ func TestOnePercentLossIsOnePercent(t *testing.T) {
 		after := three.HomeLink.Stats().AToB
 		lost := 1 - float64(got)/n
 		t.Logf("%.3f %% of %d lost", lost*100, n)
+		if after.Delivered-before.Delivered != uint64(got) {
+			return "the last came too late to be counted"
+		}
 		if after.In-before.In != n || after.Overrun != before.Overrun || three.PlayerLink.Stats().AToB.Overrun != 0 {
 			return "the machine didn't carry 20,000 packets a second"
 		}
 		if lost < 0.008 || lost > 0.012 {
-			return "lost too many or too few"
+			return fmt.Sprintf("%.3f %% lost", lost*100)
 		}
 		require.EqualValues(t, n-got, after.LostRandom-before.LostRandom)
 		return ""
@@ -102,9 +117,8 @@ func TestTwentyMegabitAreNineteenToTwenty(t *testing.T) {
 
 	check := func(name string, bits float64, took time.Duration) string {
 		rate := bits / took.Seconds() / 1e6
-		t.Logf("%s %.2f Mbit/s", name, rate)
 		if rate < 19 || rate > 20 {
-			return name
+			return fmt.Sprintf("%s %.2f Mbit/s", name, rate)
 		}
 		return ""
 	}
@@ -142,9 +156,8 @@ func TestFullQueueAddsNoMoreThanAsked(t *testing.T) {
 	measure(t, func() string {
 		delays, _ := oneWay(t, player, home, 3000, 2500, 1472)
 		p50, p99 := quantile(delays, 0.5), quantile(delays, 0.99)
-		t.Log("queued p50", p50, "p99", p99)
 		if p50 < 98*time.Millisecond || p99 > 100500*time.Microsecond {
-			return "queue"
+			return fmt.Sprintf("queued p50 %v, p99 %v", p50, p99)
 		}
 		return ""
 	})
@@ -155,13 +168,26 @@ func TestOutagesTakeEverythingAndPass(t *testing.T) {
 	three := newThree(t, 1)
 	player, home := udpPair(t, three)
 	require.NoError(t, three.HomeLink.SetBoth(wan.Conditions{Outage: wan.Outage{Share: 0.2, Mean: 20 * time.Millisecond}}))
-	const n = 8000
-	got := send(t, player, home, n, 2000, 100)
-	stats := three.HomeLink.Stats().AToB
-	// Some 40 outages, so the share is known to a quarter or so.
-	require.InDelta(t, 0.2, 1-float64(got)/n, 0.12)
-	require.EqualValues(t, n-got, stats.LostOutage)
-	require.EqualValues(t, stats.In, stats.Delivered+stats.Lost()+stats.InFlight)
+	measure(t, func() string {
+		before := three.HomeLink.Stats().AToB
+		const n = 8000
+		got := send(t, player, home, n, 2000, 100)
+		stats := three.HomeLink.Stats().AToB
+		lost := 1 - float64(got)/n
+		if stats.In-before.In != n || stats.Overrun != before.Overrun || three.PlayerLink.Stats().AToB.Overrun != 0 {
+			return "the machine didn't carry 2,000 packets a second"
+		}
+		if stats.Delivered-before.Delivered != uint64(got) {
+			return "the last came too late to be counted"
+		}
+		require.EqualValues(t, n-got, stats.LostOutage-before.LostOutage)
+		require.EqualValues(t, stats.In, stats.Delivered+stats.Lost()+stats.InFlight)
+		// Some 40 outages, so the share is known to a quarter or so.
+		if lost < 0.2-0.12 || lost > 0.2+0.12 {
+			return fmt.Sprintf("%.0f %% lost", lost*100)
+		}
+		return ""
+	})
 }
 
 type zeros struct{}

@@ -56,8 +56,11 @@ func TestKilledAgent(t *testing.T) {
 			lost++
 			excused := false
 			for _, kill := range kills {
-				// It may have been under way when the agent was killed.
-				if end := probe.begun.Sub(kill); end > -atMost && end < atMost {
+				// It may have been under way when the agent was killed: for longer than
+				// is promised, on a busy machine.
+				underWay := probe.begun.Sub(kill)
+				longer := !full && probe.begun.Add(probe.gone).After(kill)
+				if underWay < atMost && (underWay > -atMost || longer) {
 					excused = true
 				}
 			}

@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const (
-	// probeEvery is how often a prober connects, and probeConnect how long it
-	// waits for that.
-	probeEvery   = 50 * time.Millisecond
-	probeConnect = time.Second
-)
+// probeEvery is how often a prober connects.
+const probeEvery = 50 * time.Millisecond
+
+// probeConnect is how long it waits for that: as long as is promised where that
+// is the bound. A busy machine is no refusal.
+var probeConnect = sized(patience, time.Second)
 
 // probe is a connection that a prober made.
 type probe struct {
@@ -24,7 +24,8 @@ type probe struct {
 	connected time.Duration
 	refused   error // it didn't connect
 	answered  time.Duration
-	lost      error // it connected, and had no answer
+	lost      error         // it connected, and had no answer
+	gone      time.Duration // until lost
 }
 
 // prober connects to the public port of the echo server all the time, each time
@@ -78,11 +79,11 @@ func (pr *prober) probe() probe {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := conn.Write([]byte{1}); err != nil {
-		result.lost = err
+		result.lost, result.gone = err, time.Since(result.begun)
 		return result
 	}
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-		result.lost = err
+		result.lost, result.gone = err, time.Since(result.begun)
 		return result
 	}
 	result.answered = time.Since(result.begun)
