@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -20,6 +21,7 @@ type link struct {
 	socket    *tcpio.Socket // of transport
 	vigil     *sshwire.Vigil
 	paths     *paths
+	movable   atomic.Bool // what it carries goes on over the next link
 }
 
 // Doubt says whether the path to the relay may be dead; see sshwire.Vigil.

@@ -41,6 +41,7 @@ func (t *tcpLink) announce() error {
 		t.agent.carried.forget()
 	}
 	t.announced.Store(true)
+	t.link.movable.Store(seconds > 0)
 	return nil
 }
 

@@ -28,6 +28,7 @@ func (a *Agent) keepLink(ctx context.Context) error {
 		Unreached: is[*unreachedError],
 		Hedge:     a.dialer.hasLoggedIn,
 		Kick:      a.dialer.paths.kicked,
+		Movable:   func(l *link) bool { return l.movable.Load() },
 		Lost:      a.uptime.lost,
 		Log:       a.config.Log,
 	})

@@ -36,6 +36,11 @@ type Config[L Line] struct {
 	// a dial under way be tried beside itself: the network has changed.
 	Kick func() <-chan struct{}
 
+	// Movable says whether all that a line carries goes on over another one; may be
+	// nil if it never does. Then another is taken also when the line is alive again
+	// after a long time: what it has lost meanwhile it makes up for slowly.
+	Movable func(L) bool
+
 	// Lost is told why there is no line, and how long it is until the next try;
 	// may be nil.
 	Lost func(err error, retry time.Duration)
@@ -96,13 +101,16 @@ var errSettled = errors.New("the line before works")
 func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 	served := make(chan error, 1)
 	go func() { served <- k.Serve(ctx, line) }()
-	var spare chan dialled[L] // a dial is under way
-	settle := func(error) {}  // ends it
+	var spare chan dialled[L]    // a dial is under way
+	settle := func(error) {}     // ends it
+	var since time.Time          // it was begun
+	var awaited <-chan time.Time // it may still be of use for so long, though the line is alive
 	ended := false
 	for {
 		doubt, changed := line.Doubt()
 		switch {
 		case doubt && spare == nil && !ended && ctx.Err() == nil:
+			since = time.Now()
 			k.Log.Info("no sign of life from the relay: dialling beside the link")
 			spare = make(chan dialled[L], 1)
 			spareCtx, cancel := context.WithCancelCause(ctx)
@@ -111,11 +119,19 @@ func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 				line, err := k.dial(spareCtx)
 				spare <- dialled[L]{line, err}
 			}(spare)
-		case !doubt && spare != nil && !ended:
-			settle(errSettled)
+		case doubt:
+			awaited = nil
+		case spare != nil && !ended && awaited == nil:
+			if time.Since(since) < longDoubt || k.Movable == nil || !k.Movable(line) {
+				settle(errSettled)
+				break
+			}
+			awaited = time.After(spareWait)
 		}
 		select {
 		case <-changed:
+		case <-awaited:
+			settle(errSettled)
 		case err = <-served:
 			ended = true
 			served = nil
@@ -133,8 +149,10 @@ func (k *keeper[L]) serve(ctx context.Context, line L) (next *L, err error) {
 			settle(nil)
 			spare = nil
 			doubt, _ := line.Doubt()
+			wanted := doubt || ended || awaited != nil
+			awaited = nil
 			switch {
-			case got.err == nil && !doubt && !ended: // it came too late
+			case got.err == nil && !wanted: // it came too late
 				_ = got.line.Close()
 			case got.err == nil:
 				_ = line.Close()

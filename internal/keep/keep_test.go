@@ -154,6 +154,51 @@ func TestALineThatComesTooLateIsClosed(t *testing.T) {
 	})
 }
 
+// A line that was dead for long is left for a fresh one, if nothing is lost by it
+// and the other comes soon.
+func TestALineThatWasDeadForLongIsLeft(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		dead, after time.Duration // how long the doubt lasts; when the other line comes
+		moves, left bool
+	}{
+		{"dead for long", 10 * time.Second, 100 * time.Millisecond, true, true},
+		{"dead for a moment", time.Second, 100 * time.Millisecond, true, false},
+		{"the other comes late", 10 * time.Second, 2 * time.Second, true, false},
+		{"what it carries would be lost", 10 * time.Second, 100 * time.Millisecond, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, func(ctx context.Context, n int) error {
+					if n == 1 {
+						return nil
+					}
+					select {
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					case <-time.After(c.dead + c.after):
+						return nil
+					}
+				})
+				b.hedge, b.moves = false, c.moves
+				first := b.line()
+				first.setDoubt(true)
+				after(c.dead)
+				first.setDoubt(false)
+				after(time.Minute)
+				if c.left {
+					require.ErrorIs(t, first.cause(), errClosed)
+					require.Equal(t, 2, b.line().number)
+				} else {
+					require.NoError(t, first.cause())
+				}
+				require.NoError(t, b.line().cause())
+				b.stop()
+			})
+		})
+	}
+}
+
 func TestTheDialGoesOnWhenTheLineInDoubtEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, func(_ context.Context, n int) error {

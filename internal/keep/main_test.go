@@ -82,6 +82,7 @@ type bench struct {
 	kick   chan struct{}
 	lost   []time.Duration // announced waits
 	hedge  bool
+	moves  bool
 
 	cancel context.CancelCauseFunc
 	done   chan error
@@ -99,6 +100,7 @@ func start(t *testing.T, dial func(ctx context.Context, n int) error) *bench {
 			Permanent: func(err error) bool { return errors.Is(err, errForGood) },
 			Unreached: func(err error) bool { return errors.Is(err, errUnreached) },
 			Hedge:     func() bool { return b.hedge },
+			Movable:   func(*fakeLine) bool { return b.moves },
 			Kick: func() <-chan struct{} {
 				b.mu.Lock()
 				defer b.mu.Unlock()

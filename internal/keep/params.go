@@ -25,4 +25,11 @@ const (
 	// maxHedge is how many there may be.
 	hedgeAfter = 2500 * time.Millisecond
 	maxHedge   = 3
+
+	// longDoubt is after how long a line that is alive again is left all the same
+	// for one that comes within spareWait: TCP has lost a window of segments by
+	// then and repeats the first one within a second, then by slow start. A login
+	// takes seven round trips.
+	longDoubt = 3 * time.Second
+	spareWait = time.Second
 )
