@@ -3,7 +3,6 @@ package sshwire
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -224,14 +223,18 @@ func (w *watch) due(now time.Time) time.Time {
 }
 
 // together is the last moment not after t of those, once in every period, at which
-// all idle links of this process ask, so that they wake it once. Other processes
-// have others, so that a relay isn't asked by all its agents at once.
+// all idle links of this process ask, so that they wake it once. They count from
+// the start of the process, so that a relay isn't asked by all its agents at once.
 func together(t time.Time, period time.Duration) time.Time {
-	return t.Add(-time.Duration((t.UnixNano() + phase) % int64(period)))
+	over := t.Sub(begun) % period
+	if over < 0 { // before the beginning, as in a test with a clock of its own
+		over += period
+	}
+	return t.Add(-over)
 }
 
-// phase is what the moments of this process lie before those of the clock, in ns.
-var phase = rand.Int64N(int64(time.Minute))
+// begun is when the process was started.
+var begun = time.Now()
 
 // answerTime is how long an answer may take before there is doubt.
 func (w *watch) answerTime() time.Duration {
