@@ -55,7 +55,7 @@ func (c *controller) down(s sample) {
 		return
 	}
 	c.rate *= slower
-	c.wait = s.now + s.rtt + busyInterval
+	c.wait = s.now + s.rtt + lookInterval
 }
 
 // up takes the rate back to where it was too much, and then further.

@@ -42,6 +42,7 @@ type Config struct {
 type Transport interface {
 	SetRate(bytesPerSecond uint64)
 	SetGather(bytes int)
+	Alarm() *tcpio.Alarm
 }
 
 // Governor holds one connection back while it makes play wait.
@@ -79,8 +80,8 @@ func (g *Governor) Run(ctx context.Context) {
 		return
 	}
 	g.setRoom(roomMost)
-	interval := idleInterval
-	ticker := time.NewTicker(interval)
+	alarm := g.config.Transport.Alarm()
+	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	for begun := time.Now(); ; {
 		select {
@@ -88,18 +89,23 @@ func (g *Governor) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		alarm.Set(stirBytes)
 		info, ok := g.config.Socket.Info()
 		if !ok {
 			return
 		}
-		next := idleInterval
 		if g.look(info, time.Since(begun)) {
-			next = busyInterval
+			continue
 		}
-		if next != interval {
-			interval = next
-			ticker.Reset(interval)
+		ticker.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-alarm.C:
 		}
+		ticker.Reset(lookInterval)
+		info, _ = g.config.Socket.Info()
+		g.last = reading{at: time.Since(begun), acked: info.BytesAcked}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ type fakeSocket struct {
 	rates      []uint64
 	acked      float64
 	asked      time.Time
+	looks      int
 }
 
 func (s *fakeSocket) Info() (tcpio.Info, bool) {
@@ -37,6 +39,7 @@ func (s *fakeSocket) Info() (tcpio.Info, bool) {
 	if s.gone {
 		return tcpio.Info{}, false
 	}
+	s.looks++
 	step := time.Since(s.asked)
 	s.asked = time.Now()
 	arrived, queue := s.line.run(s.rate(), step)
@@ -77,12 +80,21 @@ func (s *fakeSocket) SetNotSentLowat(bytes int) error {
 	return errors.ErrUnsupported
 }
 
-// fakeTransport is the program's part of the connection.
+// fakeTransport is the program's part of the connection, over which bytes move
+// when it is written to.
 type fakeTransport struct {
+	*tcpio.Conn
 	mu     sync.Mutex
 	rate   uint64
 	gather int
 }
+
+func newFakeTransport() *fakeTransport { return &fakeTransport{Conn: tcpio.NewConn(nowhere{})} }
+
+// nowhere is a connection that takes everything.
+type nowhere struct{ net.Conn }
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
 func (f *fakeTransport) SetRate(rate uint64) { f.rate = rate }
 
@@ -112,7 +124,7 @@ func newFakeSocket() *fakeSocket {
 
 func TestGovernorHoldsAndReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		socket, transport := newFakeSocket(), &fakeTransport{}
+		socket, transport := newFakeSocket(), newFakeTransport()
 		var playing atomic.Bool
 		playing.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -140,18 +152,59 @@ func TestGovernorHoldsAndReleases(t *testing.T) {
 	})
 }
 
+func TestGovernorSleepsUntilATransferMayHaveBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socket, transport := newFakeSocket(), newFakeTransport()
+		looks := func() int {
+			synctest.Wait()
+			socket.mu.Lock()
+			defer socket.mu.Unlock()
+			return socket.looks
+		}
+		capacity := socket.line.capacity
+		socket.line.capacity = 0 // nothing moves
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			New(Config{Socket: socket, Transport: transport, Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(ctx)
+		})
+		time.Sleep(time.Second)
+		before := looks()
+		require.LessOrEqual(t, before, 2)
+		move := func(n int) {
+			_, err := transport.Write(make([]byte, n))
+			require.NoError(t, err)
+		}
+		move(stirBytes - 1)
+		time.Sleep(time.Hour)
+		require.Equal(t, before, looks())
+
+		move(1)
+		require.Greater(t, looks(), before)
+		socket.mu.Lock()
+		socket.line.capacity = capacity
+		socket.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		rate, _, _ := socket.state()
+		require.NotZero(t, rate, "it is held back")
+		cancel()
+		running.Wait()
+	})
+}
+
 func TestGovernorEndsWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		socket := newFakeSocket()
 		socket.gone = true
-		New(Config{Socket: socket, Transport: &fakeTransport{}, Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
+		New(Config{Socket: socket, Transport: newFakeTransport(), Playing: func() bool { return true }, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
 		require.Empty(t, socket.rates)
 	})
 }
 
 func TestFixedRate(t *testing.T) {
 	socket := newFakeSocket()
-	transport := &fakeTransport{}
+	transport := newFakeTransport()
 	config := Config{Socket: socket, Transport: transport, Rate: 1000, Log: slog.New(slog.DiscardHandler)}
 	New(config).Run(t.Context())
 	require.Equal(t, []uint64{1000}, socket.rates)

@@ -19,16 +19,19 @@ const (
 	roomLeast = 36 << 10
 	roomMost  = 256 << 10
 
-	// idleInterval and busyInterval are how often the connection is looked at:
-	// soon enough after a transfer begins to matter, and about once in a round
-	// trip of a usual path while there is one. A look costs about a microsecond.
-	idleInterval = 500 * time.Millisecond
-	busyInterval = 50 * time.Millisecond
+	// lookInterval is how often the connection is looked at while there is a
+	// transfer, and how soon after one may have begun: about once in a round trip
+	// of a usual path. A look costs about a microsecond.
+	lookInterval = 50 * time.Millisecond
 
 	// bulkRate is the bytes a second above which a connection counts as a
 	// transfer: a quarter of a poor upload (1 Mbit/s). Below, what it has in a
 	// queue can't amount to much.
 	bulkRate = 32 << 10
+
+	// stirBytes is after how many bytes, each way together, a transfer may have
+	// begun: a quarter of a second's worth. While less moves nobody looks.
+	stirBytes = bulkRate / 4
 
 	// queueHigh is the wait in the path's queue from which play suffers: a
 	// frame of a game at 60 a second. queueLow is the one below which there is

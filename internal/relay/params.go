@@ -43,8 +43,9 @@ const (
 	maxAllFlows = 65536
 
 	// watchEvery is how often the operator's files are looked at: what he
-	// changes counts within a second, with what there is to end.
-	watchEvery = 250 * time.Millisecond
+	// changes counts within a second, with what there is to end. Each look wakes
+	// an idle relay.
+	watchEvery = 750 * time.Millisecond
 
 	// refusedPerSource and refusedInAll bound the log lines about refused logins
 	// a second, with so many at once before that: fail2ban wants a few of each

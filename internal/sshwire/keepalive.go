@@ -18,8 +18,8 @@ var ErrSilent = errors.New("the peer does not answer")
 // also a refusal. So is the traffic of transport, over which conn runs: bytes
 // that arrive, and bytes of ours that are acknowledged as long as many of them
 // wait. A busy slow line delays answers for longer than count intervals, and that
-// is no reason to give it up. A nil transport, and a system that doesn't tell,
-// has no traffic.
+// is no reason to give it up. After an interval with traffic there is no question,
+// as in sshd. A nil transport, and a system that doesn't tell, has no traffic.
 //
 // After count intervals without any of that it calls onDead once, with an error
 // that is ErrSilent, and onDead must close conn: that is what ends the question
@@ -38,7 +38,8 @@ func Keepalive(ctx context.Context, transport *tcpio.Conn, conn ssh.Conn, interv
 		traffic  = newTraffic(transport)
 		answered = make(chan error, 1)
 		asking   bool
-		missed   int
+		spared   bool // the last interval needed no question
+		missed   int  // intervals without any sign of life
 	)
 	defer func() {
 		if asking {
@@ -56,18 +57,20 @@ func Keepalive(ctx context.Context, transport *tcpio.Conn, conn ssh.Conn, interv
 			}
 			missed = 0
 		case <-ticker.C:
-			alive := traffic.moved()
-			if !asking {
-				asking = true
-				go func() { answered <- ask(conn) }()
+			if traffic.moved() {
+				spared, missed = true, 0
 				continue
 			}
-			if missed++; alive {
-				missed = 0
+			if spared || asking {
+				missed++
 			}
-			if missed >= count {
+			if asking && missed >= count {
 				onDead(fmt.Errorf("%w for %s", ErrSilent, time.Duration(count)*interval))
 				return
+			}
+			if !asking {
+				spared, asking = false, true
+				go func() { answered <- ask(conn) }()
 			}
 		}
 	}

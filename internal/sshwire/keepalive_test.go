@@ -252,3 +252,30 @@ func TestTrafficIsASignOfLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Never(t, watched.moved, 50*time.Millisecond, 5*time.Millisecond, "little sent, even if acknowledged, is no sign")
 }
+
+func TestKeepaliveAsksNothingWhileThePeerTalks(t *testing.T) {
+	client, transport, _, _ := linked(t)
+	if _, ok := tcpio.NewSocket(transport).Info(); !ok {
+		return // nothing is known of the traffic on this system
+	}
+	silent := newFakeConn(func(int) bool { return false })
+	watch := make(chan struct{})
+	go func() {
+		defer close(watch)
+		Keepalive(t.Context(), transport, silent, 500*time.Millisecond, 3, func(error) { silent.Close() })
+	}()
+	var pause time.Duration // the longest, as the machine may be busy
+	for begun, last := time.Now(), time.Now(); time.Since(begun) < 1200*time.Millisecond; last = time.Now() {
+		_, _, err := client.SendRequest("something", true, nil)
+		require.NoError(t, err)
+		pause = max(pause, time.Since(last))
+	}
+	silent.mu.Lock()
+	asked := silent.asked
+	silent.mu.Unlock()
+	if pause < 100*time.Millisecond {
+		require.Zero(t, asked)
+	}
+	<-watch // it is asked once the talk is over, and given up
+	require.Equal(t, 1, silent.asked)
+}

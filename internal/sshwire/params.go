@@ -42,16 +42,17 @@ const (
 	answerRTTs  = 4
 	answerMost  = 3 * time.Second
 
-	// lookInUse and lookIdle are how often a Vigil looks at what has moved. Each
-	// look wakes the process, and an idle agent has five links.
+	// lookInUse is how often a Vigil looks at what has moved over a link in use,
+	// and how soon after the first byte over an idle one. While nothing moves there
+	// is no look before it is time to ask: each wakes the process, and an idle agent
+	// has five links.
 	lookInUse = 100 * time.Millisecond
-	lookIdle  = time.Second
 
 	// usedFor is how long after the last time a link counts as in use, and
-	// idleBytes what may move between two looks without any use: a question and
-	// its answer.
-	usedFor   = 2 * time.Second
-	idleBytes = 300
+	// idleBytes what may move usedWithin without any use: a question and its answer.
+	usedFor    = 2 * time.Second
+	usedWithin = time.Second
+	idleBytes  = 300
 
 	// failWithin bounds how long a write to a closed connection may take to fail:
 	// it has nothing to wait for but the scheduler.

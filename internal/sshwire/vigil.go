@@ -23,6 +23,7 @@ type Vigil struct {
 	quiet     time.Duration // of an idle link before a question
 	patience  time.Duration // of silence before the end
 	socket    *tcpio.Socket
+	alarm     *tcpio.Alarm  // wakes one that looks after an idle link
 	prompted  chan struct{} // 1 slot
 
 	mu      sync.Mutex
@@ -39,7 +40,7 @@ type Vigil struct {
 // no questions.
 func NewVigil(transport *tcpio.Conn, conn ssh.Conn, quiet, patience time.Duration) *Vigil {
 	return &Vigil{
-		transport: transport, conn: conn, socket: tcpio.NewSocket(transport),
+		transport: transport, conn: conn, socket: tcpio.NewSocket(transport), alarm: transport.Alarm(),
 		quiet: min(quiet, patience/2), patience: patience,
 		prompted: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
@@ -95,7 +96,8 @@ type watch struct {
 	heard             time.Time // the last sign of life of the path
 	proven            time.Time // the last one of the peer itself
 	used              time.Time // the link was last in use
-	begun             time.Time // the watch
+	counted           uint64    // bytes that have moved since counting
+	counting          time.Time
 	asked             time.Time // the question under way, if it is
 	asking            bool
 }
@@ -109,7 +111,7 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 		return
 	}
 	now := time.Now()
-	w := &watch{Vigil: v, traffic: newTraffic(v.transport), begun: now, heard: now, proven: now}
+	w := &watch{Vigil: v, traffic: newTraffic(v.transport), heard: now, proven: now}
 	answered := make(chan error, 1)
 	defer func() {
 		if w.asking {
@@ -118,8 +120,13 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 	}()
 	timer := time.NewTimer(w.next(now))
 	defer timer.Stop()
+	v.alarm.Set(1)
 	for {
 		prompted := false
+		alarm := v.alarm.C
+		if w.asking || w.inUse(time.Now()) { // and looks often anyway
+			alarm = nil
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -129,14 +136,17 @@ func (v *Vigil) Run(ctx context.Context, onDead func(error)) {
 				return // the link is closed
 			}
 			w.answer(time.Now())
-			continue
 		case <-v.prompted:
 			prompted = true
+		case <-alarm:
+			timer.Reset(lookInUse) // and see what follows
+			continue
 		case <-timer.C:
 		}
 		now := time.Now()
+		v.alarm.Set(1)
 		w.look(now)
-		if !w.asking && (prompted || now.Sub(w.heard) >= w.quietNow(now)) {
+		if !w.asking && (prompted || !now.Before(w.due(now))) {
 			w.asking, w.asked = true, now
 			go func() { answered <- ask(v.conn) }()
 		}
@@ -161,7 +171,10 @@ func (w *watch) answer(now time.Time) {
 // look takes in what has moved over the link since the last look.
 func (w *watch) look(now time.Time) {
 	received, written := w.transport.Moved()
-	moved := received - w.received + written - w.written
+	if now.Sub(w.counting) > usedWithin {
+		w.counting, w.counted = now, 0
+	}
+	w.counted += received - w.received + written - w.written
 	info, known := w.socket.Info()
 	if received != w.received || known && info.BytesAcked != w.acked {
 		w.heard = now
@@ -169,8 +182,8 @@ func (w *watch) look(now time.Time) {
 	if w.traffic.moved() || received != w.received {
 		w.proven = now
 	}
-	if moved > idleBytes {
-		w.used = now
+	if w.counted > idleBytes {
+		w.used, w.counted = now, 0
 	}
 	w.received, w.written, w.acked = received, written, info.BytesAcked
 }
@@ -194,13 +207,34 @@ func (w *watch) doubtful(now time.Time) bool {
 // inUse says whether somebody would notice at once if the path died.
 func (w *watch) inUse(now time.Time) bool { return now.Sub(w.used) < usedFor }
 
-// quietNow is how long the path may be silent before the peer is asked.
-func (w *watch) quietNow(now time.Time) time.Duration {
+// due is when the peer is asked, if neither it nor the path shows life before:
+// also the peer itself, for which its kernel may have answered.
+func (w *watch) due(now time.Time) time.Time {
+	due := w.heard.Add(w.quiet)
 	if w.inUse(now) {
-		return min(w.quiet, quietInUse)
+		due = w.heard.Add(min(w.quiet, quietInUse))
+	} else {
+		due = together(due, w.quiet)
 	}
-	return w.quiet
+	if last := w.proven.Add(w.patience / 2); last.Before(due) {
+		return last
+	}
+	return due
 }
+
+// together is the last moment not after t of those, once in every period, at which
+// all idle links of this process ask, so that they wake it once. They count from
+// the start of the process, so that a relay isn't asked by all its agents at once.
+func together(t time.Time, period time.Duration) time.Time {
+	over := t.Sub(begun) % period
+	if over < 0 { // before the beginning, as in a test with a clock of its own
+		over += period
+	}
+	return t.Add(-over)
+}
+
+// begun is when the process was started.
+var begun = time.Now()
 
 // answerTime is how long an answer may take before there is doubt.
 func (w *watch) answerTime() time.Duration {
@@ -211,10 +245,10 @@ func (w *watch) answerTime() time.Duration {
 	return answerLeast + min(answerRTTs*rtt, answerMost)
 }
 
-// next is when to look again.
+// next is when to look again, if the alarm doesn't go off before.
 func (w *watch) next(now time.Time) time.Duration {
-	if w.asking || w.inUse(now) || now.Sub(w.begun) < usedFor { // a new link may be in use at once
+	if w.asking || w.inUse(now) {
 		return lookInUse
 	}
-	return min(lookIdle, w.quiet)
+	return w.due(now).Sub(now)
 }

@@ -345,3 +345,34 @@ func TestVigilOfALink(t *testing.T) {
 	require.ErrorIs(t, <-dead, ErrSilent)
 	watch.Wait()
 }
+
+// The kernel of a peer that has nothing to say acknowledges what it gets.
+func TestVigilAsksAPeerThatOnlyItsKernelSpeaksFor(t *testing.T) {
+	client, transport, _, _ := linked(t)
+	v := NewVigil(transport, client, time.Hour, 8*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dead := make(chan error, 1)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { v.Run(ctx, func(err error) { dead <- err }) })
+	for v.RTT() == 0 {
+		require.Empty(t, dead)
+		_, _, err := client.SendRequest("news", false, make([]byte, 100))
+		require.NoError(t, err)
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	tasks.Wait()
+}
+
+func TestVigilLooksWhenAnIdleLinkIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchOver(t, time.Hour, 3*time.Hour, 10*time.Millisecond)
+		time.Sleep(time.Minute)
+		w.die(true)
+		_, err := w.transport.Write(make([]byte, 1000))
+		require.NoError(t, err)
+		require.LessOrEqual(t, w.untilDoubt(t, true), answerLeast+3*lookInUse)
+		w.end()
+	})
+}

@@ -41,6 +41,7 @@ type Conn struct {
 	lastWrite time.Duration // when the latest write ended, since start
 
 	received, written atomic.Uint64 // bytes
+	alarms            atomic.Pointer[[]*Alarm]
 
 	closeInner func() error // closes inner once
 	closing    chan struct{}
@@ -74,14 +75,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		if len(p) >= c.limits.read || len(p) == 0 {
 			n, err := c.inner.Read(p)
-			c.received.Add(uint64(n)) // #nosec G115 -- not negative
+			c.count(&c.received, n)
 			return n, err
 		}
 		if c.buffer == nil {
 			c.buffer = make([]byte, min(firstReadBuffer, c.limits.read))
 		}
 		n, err := c.inner.Read(c.buffer)
-		c.received.Add(uint64(n)) // #nosec G115 -- not negative
+		c.count(&c.received, n)
 		if n == 0 {
 			return 0, err
 		}
@@ -99,7 +100,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Write writes p, or leaves it with the goroutine of the Conn. It waits while more
 // is gathered than 256 KiB, or SetGather says.
 func (c *Conn) Write(p []byte) (int, error) {
-	c.written.Add(uint64(len(p)))
+	c.count(&c.written, len(p))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.err == nil && c.writing && len(c.gathered) > 0 && len(c.gathered)+len(p) > c.limits.gather {
