@@ -303,7 +303,8 @@ func (x *attacker) act() error {
 			return errors.Join(x.hangUp(), x.dial())
 		}
 	case linkAsksOffered:
-		n, name, payload := int(x.byte()), x.text(sshwire.RequestAck, sshwire.RequestEnd, sshwire.RequestReset, "eow@openssh.com"), x.bytes()
+		n, name, payload := int(x.byte()), x.text(sshwire.RequestAck, sshwire.RequestEnd, sshwire.RequestReset,
+			sshwire.RequestWindowAsk, sshwire.RequestWindowGrant, sshwire.RequestWindowBegin, sshwire.RequestData, sshwire.RequestWindowEnd, "eow@openssh.com"), x.bytes()
 		if channel := x.offeredChannel.pick(n); channel != nil {
 			_, _ = channel.SendRequest(name, x.bool(), payload)
 		}

@@ -84,6 +84,34 @@ func FuzzEnd(f *testing.F) {
 	fuzz(f, ParseEnd, func(m End) bool { return m.Total < 1<<63 }, End{0}, End{1<<63 - 1}, End{1 << 63})
 }
 
+func FuzzWindowAsk(f *testing.F) {
+	fuzz(f, ParseWindowAsk, func(m WindowAsk) bool { return m.Position < 1<<63 }, WindowAsk{0}, WindowAsk{1<<63 - 1}, WindowAsk{1 << 63})
+}
+
+func FuzzWindowGrant(f *testing.F) {
+	fuzz(f, ParseWindowGrant, func(m WindowGrant) bool { return m.Window >= MinWindow },
+		WindowGrant{MinWindow}, WindowGrant{1<<32 - 1}, WindowGrant{MinWindow - 1})
+}
+
+func FuzzWindowBegin(f *testing.F) {
+	fuzz(f, ParseWindowBegin, func(m WindowBegin) bool { return m.Position < 1<<63 }, WindowBegin{0}, WindowBegin{1<<63 - 1}, WindowBegin{1 << 63})
+}
+
+func FuzzData(f *testing.F) {
+	for _, n := range []int{0, 1, 100, MaxData, MaxData + 1} {
+		f.Add(make([]byte, n))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		data, err := ParseData(b)
+		require.Equal(t, len(b) > 0 && len(b) <= MaxData, err == nil)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+			return
+		}
+		require.Equal(t, b, data)
+	})
+}
+
 func FuzzAnnounce(f *testing.F) {
 	id := "0123456789abcdef"
 	fuzz(f, ParseAnnounce, func(m Announce) bool {

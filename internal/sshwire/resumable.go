@@ -93,10 +93,7 @@ func ParseEnd(payload []byte) (End, error) {
 
 // ParseReset checks the payload of RequestReset, which is empty.
 func ParseReset(payload []byte) error {
-	if len(payload) > 0 {
-		return wrap(RequestReset, fmt.Errorf("a payload of %d bytes", len(payload)))
-	}
-	return nil
+	return wrap(RequestReset, checkEmpty(payload))
 }
 
 func checkPosition(position, most uint64) error {

@@ -31,6 +31,9 @@ func TestVectorsOfResume(t *testing.T) {
 		"resumable-resumed": Resumable{"127.0.0.1", 25565, "203.0.113.9", 50000, 7, 6, true},
 		"ack":               Ack{65536},
 		"end":               End{5},
+		"window-ask":        WindowAsk{2 << 20},
+		"window-grant":      WindowGrant{8 << 20},
+		"window-begin":      WindowBegin{2<<20 + 65536},
 	}
 	require.Len(t, examples, len(want))
 	for name, message := range want {
