@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"golang.org/x/crypto/ssh"
-
-	"funnel/internal/sshwire"
 )
 
 // attachment is the use of one channel.
@@ -23,6 +21,11 @@ type attachment struct {
 	owes    bool   // an ack, whether there is something new or not
 	acking  bool   // somebody is sending an ack
 	told    uint64 // position that an ack was begun with
+	beyond  beyond // what may be sent beyond the channel's window
+
+	granted    uint64 // how many bytes beyond what it was told the other end may send; 0 if it is the channel's affair
+	queue      queue  // what came by that
+	delivering bool   // somebody writes the queue to local
 }
 
 // attach makes the channel the present one, if the conn is still there and admit,
@@ -73,13 +76,7 @@ func (c *Conn) know(a *attachment, position uint64) {
 	c.out.kept.rewind()
 	c.room.Signal()
 	if a.sent < c.out.position() {
-		// Not by who called, who has to go on reading requests, and not by who
-		// reads local, who may be waiting for it.
-		c.tasks.Go(func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.flush()
-		})
+		c.flushSoon(a)
 	}
 	c.settle()
 }
@@ -103,65 +100,9 @@ func (c *Conn) lose(a *attachment) {
 	}
 	c.at = nil
 	c.in.forget()
+	c.ungrant(a)
 	if !a.broken {
 		c.tasks.Go(func() { closeChannel(a.channel, false) })
 	}
 	c.away.start(c.options.Patience)
-}
-
-// drain takes the requests of a channel for as long as there are any: were they
-// left alone, x/crypto/ssh would stop to read the whole connection. It therefore
-// never waits for anything else.
-func (c *Conn) drain(a *attachment) {
-	defer close(a.released)
-	for request := range a.requests {
-		known := c.handle(a, request)
-		if request.WantReply {
-			_ = request.Reply(known, nil) // fails only if the channel is gone
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lose(a)
-}
-
-// handle says whether it knows what the request is.
-func (c *Conn) handle(a *attachment, request *ssh.Request) (known bool) {
-	var err error
-	switch request.Type {
-	case sshwire.RequestAck:
-		var ack sshwire.Ack
-		if ack, err = sshwire.ParseAck(request.Payload); err == nil {
-			c.acked(a, ack.Position)
-		}
-	case sshwire.RequestEnd:
-		var end sshwire.End
-		if end, err = sshwire.ParseEnd(request.Payload); err == nil {
-			c.ended(a, end.Total)
-		}
-	case sshwire.RequestReset:
-		if err = sshwire.ParseReset(request.Payload); err == nil {
-			err = ErrReset
-		}
-	default:
-		return false
-	}
-	if err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.at == a && err == ErrReset {
-			c.reset(err, false)
-		} else if c.at == a {
-			c.reset(fmt.Errorf("%w: %w", ErrProtocol, err), true)
-		}
-	}
-	return true
-}
-
-// closeChannel may block for as long as the connection below is stuck.
-func closeChannel(channel ssh.Channel, reset bool) {
-	if reset {
-		_, _ = channel.SendRequest(sshwire.RequestReset, false, nil) // fails only if the channel is gone
-	}
-	_ = channel.Close() // likewise
 }

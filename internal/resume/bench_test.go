@@ -16,6 +16,9 @@ import (
 	"funnel/internal/tcpio"
 )
 
+// spare is what the conns of the benchmarks share, as those of a program.
+var spare = NewSpare(DefaultSpare)
+
 // variants are what is compared: a conn as RFC 4254 has it, and a resumable one.
 var variants = []struct {
 	name string
@@ -26,7 +29,7 @@ var variants = []struct {
 		return err
 	}},
 	{"resumable", func(local *net.TCPConn, channel ssh.Channel, requests <-chan *ssh.Request) error {
-		conn := New(local, Options{})
+		conn := New(local, Options{Spare: spare})
 		conn.Open(channel, requests)
 		_, err := conn.Run(context.Background())
 		return err

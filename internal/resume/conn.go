@@ -28,14 +28,22 @@ type Options struct {
 	// give or take 32 KiB; then local isn't read. Their memory may be twice as
 	// much. DefaultBuffer if it is 0; less than that may slow the conn down.
 	Buffer int
+
+	// Spare lets a direction have more on the way than the window of a channel,
+	// as long as it is held back by that alone, and then as much more is kept.
+	// The conns of a program share one. None of it if it is nil.
+	Spare *Spare
+
+	windows windows // those of params.go, or others in tests
 }
 
-// Stats are how many bytes were taken from local and from the other end, and how
-// many channels there were. The bytes may have been lost on the way from there
-// if the end wasn't a clean one.
+// Stats are how many bytes were taken from local and from the other end, how many
+// channels there were, and how often a direction went beyond the window of one.
+// The bytes may have been lost on the way from there if the end wasn't a clean
+// one.
 type Stats struct {
 	FromLocal, ToLocal int64
-	Channels           int
+	Channels, Windows  int
 }
 
 // Conn is one end of a forwarded TCP connection that outlives the SSH channels
@@ -46,13 +54,14 @@ type Conn struct {
 
 	mu       sync.Mutex
 	room     sync.Cond // there is room to keep more, or state changed
-	attached sync.Cond // there is a channel, or state changed
+	attached sync.Cond // there is a channel, local has what was taken, or state changed; one waits at most
 
 	// Guarded by mu.
 	state    state
 	err      error       // why the conn ended; meaningless while it runs
 	at       *attachment // the present channel; nil if there is none
 	channels int
+	windows  int // how often data requests have begun
 	out      outgoing
 	in       incoming
 	orphaned bool  // the other end has finished and forgotten the conn
@@ -81,6 +90,9 @@ func New(local Local, options Options) *Conn {
 	}
 	if options.Buffer <= 0 {
 		options.Buffer = DefaultBuffer
+	}
+	if options.windows == (windows{}) {
+		options.windows = windows{channelWindow, wideWindow, channelWindow / keepsUp, heldBack}
 	}
 	c := &Conn{local: local, options: options, done: make(chan struct{})}
 	c.room.L, c.attached.L = &c.mu, &c.mu
@@ -118,7 +130,7 @@ func (c *Conn) Run(ctx context.Context) (Stats, error) {
 	defer c.mu.Unlock()
 	c.out.kept.filled()
 	c.out.kept.release(c.out.read)
-	return Stats{FromLocal: int64(c.out.read), ToLocal: int64(c.in.received), Channels: c.channels}, c.err // #nosec G115 -- counts bytes of one connection
+	return Stats{FromLocal: int64(c.out.read), ToLocal: int64(c.in.received), Channels: c.channels, Windows: c.windows}, c.err // #nosec G115 -- counts bytes of one connection
 }
 
 // Done is closed when the conn has ended: a new channel for it would make no

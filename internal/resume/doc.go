@@ -8,4 +8,8 @@
 // later one [Conn.Detach], which says what to put into the offer, and
 // [Conn.Resume], or [Conn.Gone] if the other end doesn't know the conn any more.
 // The end that takes channels calls [Conn.Open] and [Conn.Answer].
+//
+// A channel of x/crypto/ssh lets 2 MiB a round trip through. A direction that is
+// held back by that alone is given more by the other end, if [Options] has a
+// [Spare], and sends its bytes in channel requests then.
 package resume

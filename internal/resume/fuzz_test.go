@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,12 +23,17 @@ func FuzzScript(f *testing.F) {
 	f.Add([]byte("o\x00\x00l\xff\xffc\x00\x00r\x00\x00a\x10\x00l\x00\x10d\xff\xffc\x00\x00r\x00\x00a\xff\xffd\x00\x10e\x00\x00"))
 	f.Add([]byte("o\x00\x00l\x00\x20w\x00\x00n\x00\x10l\x40\x00s\x00\x00d\x20\x00n\x00\x20n\x00\x00w\x00\x00s\x00\x00R\x00\x00"))
 	f.Add([]byte("o\x00\x00L\x00\x00e\x00\x00c\x00\x00g\x00\x00"))
+	f.Add([]byte("o\x00\x00l\xff\xff.\x00\x07G\x00\x00.\x00\x07a\x80\x00l\xff\xff.\x00\x07a\xff\xff.\x00\x07c\x00\x00r\x00\x00a\xf0\x00G\x00\x00.\x00\x07"))
+	f.Add([]byte("o\x00\x00d\x10\x00A\x10\x00.\x00\x07B\x00\x10d\x00\x10D\x20\x00D\x00\x01.\x00\x07N\x00\x00d\x00\x80A\x00\x00.\x00\x07B\x00\x00D\xff\xffs\x00\x00D\x00\x40f\x00\x00s\x00\x00"))
+	f.Add([]byte("o\x00\x00A\x00\x00.\x00\x07B\x00\x00s\x00\x00D\x20\x00D\x20\x00n\x00\x00s\x00\x00d\x10\x00A\x00\x00.\x00\x07B\x00\x00D\x20\x00.\x00\x07N\x00\x00d\x00\x01"))
 	f.Add([]byte("l\x00\x01E\x00\x00r\x00\x00r\x00\x00o\x00\x00n\x00\x00"))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 300 {
 			return
 		}
-		s := newScripted(t, Options{Buffer: 64 << 10})
+		options := wideOptions()
+		options.Buffer, options.windows.narrow, options.windows.wide = 64<<10, 8<<10, 2<<20
+		s := newScripted(t, options)
 		p := &player{s: s}
 		for ; len(script) >= 3; script = script[3:] {
 			p.play(script[0], int(binary.BigEndian.Uint16(script[1:])))
@@ -42,9 +48,19 @@ func FuzzScript(f *testing.F) {
 			t.Fatalf("local got other bytes than were sent")
 		}
 		for i, c := range p.channels {
-			if from := p.from[i]; from >= 0 && !bytes.Equal(c.got, stretch(from, len(c.got))) {
+			from := p.from[i]
+			if from >= 0 && !bytes.Equal(c.got, stretch(from, len(c.got))) {
 				t.Fatalf("channel %d got other bytes than local's from %d on", i, from)
 			}
+			if from >= 0 && c.begun >= 0 && c.begunAt != from+c.begun {
+				t.Fatalf("channel %d was told that data requests begin at %d after %d bytes from %d on", i, c.begunAt, c.begun, from)
+			}
+			if c.wrong != "" {
+				t.Fatalf("channel %d got %s", i, c.wrong)
+			}
+		}
+		if left := s.options.Spare.left.Load(); left != testSpare {
+			t.Fatalf("%d bytes were not given back", testSpare-left)
 		}
 	})
 }
@@ -55,6 +71,11 @@ type player struct {
 	channels []*fakeChannel
 	from     []int // where each channel's bytes begin; below 0 if that isn't known yet
 	sent     int   // bytes of the other end, on the latest channel and before
+	asked    bool  // for a window on the latest channel
+	broken   bool  // what is sent on it from now on may come before what broke the protocol
+	wide     bool  // what comes from start on comes in data requests, the next of them at next
+	start    int
+	next     int
 }
 
 func (p *player) play(what byte, n int) {
@@ -97,9 +118,18 @@ func (p *player) play(what byte, n int) {
 	}
 }
 
+// hasGranted says whether the conn has granted a window.
+func (c *fakeChannel) hasGranted() (granted bool) {
+	c.do(func() {
+		granted = slices.ContainsFunc(c.asked, func(r ssh.Request) bool { return r.Type == sshwire.RequestWindowGrant })
+	})
+	return granted
+}
+
 func (p *player) begin(from int) *fakeChannel {
 	c := newFakeChannel()
 	p.channels, p.from = append(p.channels, c), append(p.from, from)
+	p.wide, p.next, p.asked, p.broken = false, 0, false, false
 	return c
 }
 
@@ -109,6 +139,12 @@ func (p *player) peer(what byte, n int) {
 	c := p.channels[last]
 	switch what {
 	case 'd':
+		if p.broken {
+			return
+		}
+		if p.wide {
+			n = min(n, p.start-p.sent)
+		}
 		c.do(func() { c.toRead = append(c.toRead, stretch(p.sent, n)...) })
 		p.sent += n
 	case 'w':
@@ -118,10 +154,43 @@ func (p *player) peer(what byte, n int) {
 			p.from[last] = n
 		}
 		c.acks(uint64(n))
+	case 'A':
+		p.asked = true
+		c.asks(uint64(p.sent + n))
+	case 'G':
+		c.grants(uint32(sshwire.MinWindow + n))
+	case 'B': // n bytes are missing before
+		if !p.asked || p.wide { // it breaks the protocol
+			c.begins(uint64(p.sent + n))
+		} else if c.hasGranted() {
+			p.wide, p.start, p.next = true, p.sent+n, p.sent+n
+			c.begins(uint64(p.next))
+		}
+	case 'D':
+		if n > 0 && !p.broken {
+			c.sends(p.next, n)
+		}
+		if p.wide {
+			p.next += n
+		}
+	case 'N':
+		var got int
+		p.s.local.do(func() { got = len(p.s.local.got) })
+		switch {
+		case p.wide && got >= p.next:
+			p.wide, p.sent = false, p.next
+			c.do(func() { c.asked = nil }) // the grant is used up
+			c.stops()
+		case p.wide || !p.asked: // it breaks the protocol
+			p.wide, p.broken = false, true
+			c.stops()
+		}
+	case '!':
+		c.says(sshwire.RequestData, make([]byte, sshwire.MaxData+1+n))
 	case 'e':
 		c.ends(uint64(n))
 	case 'f': // an honest end
-		c.ends(uint64(p.sent))
+		c.ends(uint64(max(p.sent, p.next)))
 	case 'R':
 		c.says(sshwire.RequestReset, nil)
 	case '?':

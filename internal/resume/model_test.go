@@ -1,10 +1,8 @@
 package resume
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -208,97 +206,43 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// app is what talks at one end of a connection.
-type app struct {
-	conn        *net.TCPConn
-	sends, gets []byte
-	slow        bool // to read
-	resets      int  // after so many bytes; -1 for never
-}
-
-// run returns an error if what came isn't what was sent.
-func (a *app) run(seed uint64) error {
-	defer a.conn.Close()
-	_ = a.conn.SetDeadline(time.Now().Add(patience))
-	var tasks sync.WaitGroup
-	var wrong error
-	tasks.Go(func() { a.write(rand.New(rand.NewPCG(seed, 1))) })
-	tasks.Go(func() { wrong = a.read(rand.New(rand.NewPCG(seed, 2))) })
-	tasks.Wait()
-	return wrong
-}
-
-func (a *app) write(random *rand.Rand) {
-	sent := 0
-	for sent < len(a.sends) {
-		n := min(1+random.IntN(1<<random.IntN(18)), len(a.sends)-sent)
-		if a.resets >= 0 && sent+n > a.resets {
-			_ = a.conn.SetLinger(0)
-			a.conn.Close()
-			return
-		}
-		if _, err := a.conn.Write(a.sends[sent : sent+n]); err != nil {
-			return
-		}
-		sent += n
-		if random.IntN(8) == 0 {
-			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
-		}
-	}
-	_ = a.conn.CloseWrite()
-}
-
-func (a *app) read(random *rand.Rand) error {
-	buffer := make([]byte, 1<<16)
-	got := 0
-	for {
-		n, err := a.conn.Read(buffer[:1+random.IntN(len(buffer))])
-		if n > len(a.gets)-got || !bytes.Equal(buffer[:n], a.gets[got:got+n]) {
-			return errors.New("other bytes than were sent")
-		}
-		got += n
-		switch {
-		case err == io.EOF && got < len(a.gets):
-			return errors.New("an end before the last byte")
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-		if a.slow && random.IntN(4) == 0 {
-			time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
-		}
-	}
-}
-
 // TestEveryByteArrivesOnce cuts links at random points while conns are at random
 // points of their lives.
 func TestEveryByteArrivesOnce(t *testing.T) {
 	for _, test := range []struct {
 		name   string
+		conns  int
 		buffer int
 		cuts   int // between links, so many bytes at most
 		size   int
 		resets bool
+		narrow uint64 // beyond which a wider window is asked for; 0: not at all
 	}{
-		{"often", 0, 64 << 10, 256 << 10, false},
-		{"small buffer", 48 << 10, 256 << 10, 1 << 20, false},
-		{"seldom", 0, 2 << 20, 3 << 20, false},
-		{"with resets", 0, 128 << 10, 512 << 10, true},
+		{"often", 12, 0, 64 << 10, 256 << 10, false, 0},
+		{"small buffer", 12, 48 << 10, 256 << 10, 1 << 20, false, 0},
+		{"seldom", 12, 0, 2 << 20, 3 << 20, false, 0},
+		{"with resets", 12, 0, 128 << 10, 512 << 10, true, 0},
+		{"wide, often", 3, 0, 512 << 10, 2 << 20, false, 8 << 10},
+		{"wide, seldom", 4, 0, 4 << 20, 8 << 20, false, 64 << 10},
+		{"wide, with resets", 12, 0, 512 << 10, 1 << 20, true, 8 << 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Log("seed", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
-			const conns = 12
-			var targets [conns]*net.TCPConn
-			w := newWorld(t, Options{Buffer: test.buffer, Patience: patience}, func(id uint64) Local { return targets[id] })
+			targets := make([]*net.TCPConn, test.conns)
+			options := Options{Buffer: test.buffer, Patience: patience}
+			spare := NewSpare(8 << 20) // which isn't enough for all
+			if test.narrow > 0 {
+				options.Spare, options.windows = spare, windows{narrow: test.narrow, wide: 1 << 20, backlog: 1 << 20}
+			}
+			w := newWorld(t, options, func(id uint64) Local { return targets[id] })
 			content := make([]byte, 2*test.size)
 			_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(content)
 
 			var tasks sync.WaitGroup
-			var resumed atomic.Int64
-			for id := range uint64(conns) {
+			var resumed, windows atomic.Int64
+			for id := range uint64(test.conns) {
 				client, relay := tcp(t)
 				target, far := tcp(t)
 				targets[id] = target
@@ -321,6 +265,7 @@ func TestEveryByteArrivesOnce(t *testing.T) {
 					atRelay, atAgent := w.carry(id, relay)
 					apps.Wait()
 					resumed.Add(int64(atRelay.stats.Channels - 1))
+					windows.Add(int64(atRelay.stats.Windows))
 					if whole {
 						if aErr != nil || bErr != nil || atRelay.err != nil || atAgent.err != nil {
 							t.Errorf("conn %d: client %v, target %v, relay %v, agent %v", id, aErr, bErr, atRelay.err, atAgent.err)
@@ -360,8 +305,10 @@ func TestEveryByteArrivesOnce(t *testing.T) {
 					require.Fail(t, "the conns did not end")
 				}
 			}
-			t.Logf("%d links, %d resumptions", links, resumed.Load())
+			t.Logf("%d links, %d resumptions, %d windows", links, resumed.Load(), windows.Load())
 			require.NotZero(t, resumed.Load())
+			require.Equal(t, test.narrow > 0, windows.Load() > 0)
+			require.EqualValues(t, 8<<20, spare.left.Load(), "not all was given back")
 		})
 	}
 }

@@ -65,6 +65,10 @@ func (c *Conn) conclude(err error, tell bool) {
 	c.err = err
 	a := c.at
 	c.at = nil
+	if a != nil {
+		c.ungrant(a)
+	}
+	c.releaseExtra()
 	c.tasks.Go(func() { c.closeLocal(err != nil) })
 	switch {
 	case a != nil:

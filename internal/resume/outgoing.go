@@ -7,6 +7,7 @@ type outgoing struct {
 	ended   bool   // by local
 	acked   uint64 // position that the other end has told last
 	highest uint64 // position up to which anything was ever sent
+	extra   uint64 // how many bytes are kept beyond Options.Buffer, out of Options.Spare
 }
 
 // position is up to where there is something to send: the end counts as one.

@@ -18,14 +18,8 @@ func (c *Conn) receive() {
 			return
 		}
 		n, err := a.channel.Read(buffer.data)
-		if n > 0 && c.take(a, n) {
-			if _, err := c.local.Write(buffer.data[:n]); err != nil {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				c.reset(fmt.Errorf("write: %w", err), true)
-				return
-			}
-			c.handedOn()
+		if n > 0 && c.take(a, n) && !c.hand(buffer.data[:n]) {
+			return
 		}
 		if size := nextSize(len(buffer.data), len(buffer.data), n); size != len(buffer.data) {
 			buffer.recycle()
@@ -52,11 +46,19 @@ func (c *Conn) await() *attachment {
 	return c.at
 }
 
-// take counts n bytes that were read from a channel, if that is still in use.
+// take counts n bytes that were read from a channel, if that is still in use. It
+// waits for its turn while bytes that came in data requests have theirs.
 func (c *Conn) take(a *attachment, n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for c.at == a && (c.in.handing || a.queue.open && c.in.received == a.queue.next) {
+		c.attached.Wait()
+	}
 	if c.at != a {
+		return false
+	}
+	if a.queue.open && uint64(n) > a.queue.next-c.in.received { // #nosec G115 -- a length
+		c.reset(fmt.Errorf("%w: bytes from %d on in the channel and in requests", ErrProtocol, a.queue.next), true)
 		return false
 	}
 	if c.in.ended && uint64(n) > c.in.total-c.in.received { // #nosec G115 -- a length
@@ -68,11 +70,21 @@ func (c *Conn) take(a *attachment, n int) bool {
 	return true
 }
 
-// handedOn notes that local has what was taken.
-func (c *Conn) handedOn() {
+// hand writes to local what was taken. After an error, which has ended the conn,
+// it is false.
+func (c *Conn) hand(data []byte) bool {
+	_, err := c.local.Write(data)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.in.handing = false
+	c.attached.Signal()
+	if err != nil {
+		c.reset(fmt.Errorf("write: %w", err), true)
+		return false
+	}
+	if c.at != nil {
+		c.deliverSoon(c.at)
+	}
 	switch {
 	case c.in.complete():
 		c.passEnd()
@@ -82,6 +94,7 @@ func (c *Conn) handedOn() {
 	default:
 		c.lazy.start(ackWithin)
 	}
+	return true
 }
 
 // ended is the other end's word that its direction has total bytes.
@@ -92,8 +105,8 @@ func (c *Conn) ended(a *attachment, total uint64) {
 	case c.at != a:
 	case c.in.ended && total != c.in.total:
 		c.reset(fmt.Errorf("%w: an end after %d bytes, and one after %d", ErrProtocol, c.in.total, total), true)
-	case total < c.in.received:
-		c.reset(fmt.Errorf("%w: an end after %d bytes, of which %d were sent", ErrProtocol, total, c.in.received), true)
+	case total < max(c.in.received, a.queue.end):
+		c.reset(fmt.Errorf("%w: an end after %d bytes, of which %d were sent", ErrProtocol, total, max(c.in.received, a.queue.end)), true)
 	default:
 		c.in.ended, c.in.total = true, total
 		if c.in.complete() {

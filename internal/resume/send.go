@@ -15,7 +15,7 @@ func (c *Conn) send() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for size := smallChunk; ; {
-		for c.state == running && c.out.read >= c.out.acked+uint64(c.options.Buffer) { // #nosec G115 -- a size
+		for c.state == running && c.out.read >= c.out.acked+uint64(c.options.Buffer)+c.out.extra { // #nosec G115 -- a size
 			c.room.Wait()
 		}
 		if c.state != running {
@@ -57,19 +57,23 @@ func (c *Conn) flush() {
 		chunk, data := c.out.kept.piece(a.sent)
 		var err error
 		switch {
+		case a.beyond.refused:
+			a.beyond.refused = false
+			err = c.request(a, sshwire.RequestWindowEnd, nil)
+		case c.quiet(a) && (a.beyond.window > 0 || c.out.extra > 0):
+			if c.narrow(a) {
+				err = c.request(a, sshwire.RequestWindowEnd, nil)
+			}
 		case chunk != nil:
-			c.advance(a, uint64(len(data)))
-			chunk.writers++
-			c.mu.Unlock()
-			_, err = a.channel.Write(data)
-			c.mu.Lock()
-			c.out.kept.written(chunk)
+			data = data[:c.allowed(a, len(data))]
+			if len(data) == 0 { // until the next ack
+				a.writing = false
+				return
+			}
+			err = c.write(a, chunk, data)
 		case a.sent < c.out.position():
 			c.advance(a, 1)
-			payload := ssh.Marshal(sshwire.End{Total: c.out.read})
-			c.mu.Unlock()
-			_, err = a.channel.SendRequest(sshwire.RequestEnd, false, payload)
-			c.mu.Lock()
+			err = c.request(a, sshwire.RequestEnd, ssh.Marshal(sshwire.End{Total: c.out.read}))
 		default:
 			a.writing = false
 			return
@@ -78,6 +82,59 @@ func (c *Conn) flush() {
 			c.fault(a)
 		}
 	}
+}
+
+// flushSoon is flush by another goroutine: not by who has to go on reading
+// requests, and not by who reads local and may be waiting for it.
+func (c *Conn) flushSoon(a *attachment) {
+	if a.writing { // who does so will see
+		return
+	}
+	c.tasks.Go(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.flush()
+	})
+}
+
+// write writes data, which lies in chunk and comes next, as the bytes of the
+// channel or, beyond its window, as a request. It is called with mu held, and
+// gives it up meanwhile.
+func (c *Conn) write(a *attachment, chunk *chunk, data []byte) (err error) {
+	from := a.sent
+	c.advance(a, uint64(len(data)))
+	a.beyond.mark(a.sent)
+	asks, wide, begins := c.asks(a), a.beyond.window > 0, a.beyond.window > 0 && !a.beyond.begun
+	a.beyond.begun = wide
+	if begins {
+		c.windows++
+	}
+	chunk.writers++
+	c.mu.Unlock()
+	switch {
+	case asks:
+		_, err = a.channel.SendRequest(sshwire.RequestWindowAsk, false, ssh.Marshal(sshwire.WindowAsk{Position: from}))
+	case begins:
+		_, err = a.channel.SendRequest(sshwire.RequestWindowBegin, false, ssh.Marshal(sshwire.WindowBegin{Position: from}))
+	}
+	switch {
+	case err != nil:
+	case wide:
+		_, err = a.channel.SendRequest(sshwire.RequestData, false, data)
+	default:
+		_, err = a.channel.Write(data)
+	}
+	c.mu.Lock()
+	c.out.kept.written(chunk)
+	return err
+}
+
+// request sends a request. It is called with mu held, and gives it up meanwhile.
+func (c *Conn) request(a *attachment, name string, payload []byte) error {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	_, err := a.channel.SendRequest(name, false, payload)
+	return err
 }
 
 // advance notes what is going to be written: the ack may be here before the
@@ -98,8 +155,12 @@ func (c *Conn) acked(a *attachment, position uint64) {
 	case position < c.out.acked || position > a.sent:
 		c.reset(fmt.Errorf("%w: an ack of %d, between %d and %d", ErrProtocol, position, c.out.acked, a.sent), true)
 	default:
+		a.beyond.measure(position)
 		c.out.release(position)
 		c.room.Signal()
+		if a.beyond.window > 0 || c.out.extra > 0 && c.quiet(a) {
+			c.flushSoon(a)
+		}
 		c.settle()
 	}
 }
