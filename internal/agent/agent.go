@@ -24,6 +24,7 @@ import (
 	"funnel/internal/netwatch"
 	"funnel/internal/pace"
 	"funnel/internal/replay"
+	"funnel/internal/resume"
 	"funnel/internal/trust"
 )
 
@@ -92,6 +93,7 @@ type Agent struct {
 	uptime  *uptime
 	conns   *limit.Counter // of all connections; see maxConns
 	carried carried
+	spare   *resume.Spare
 	lasting context.Context // ends with Run, which sets it
 	started time.Time
 
@@ -123,6 +125,7 @@ func New(config Config) (*Agent, error) {
 		uptime:  newUptime(config.Log),
 		started: time.Now(),
 		conns:   limit.NewCounter(maxConns),
+		spare:   resume.NewSpare(resume.DefaultSpare),
 	}
 	for i, f := range config.Forwards {
 		if f.Network == forward.UDP {

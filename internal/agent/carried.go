@@ -92,7 +92,7 @@ func (t *tcpLink) openResumable(ctx context.Context, offer ssh.NewChannel) {
 		target.Close()
 		return
 	}
-	conn := resume.New(target, resume.Options{Patience: t.agent.config.TCPResume})
+	conn := resume.New(target, resume.Options{Patience: t.agent.config.TCPResume, Spare: t.agent.spare})
 	if other := t.agent.carried.add(message.Conn, conn); other != nil {
 		t.agent.conns.Give()
 		target.Close()
@@ -105,7 +105,7 @@ func (t *tcpLink) openResumable(ctx context.Context, offer ssh.NewChannel) {
 		stats, err := conn.Run(t.agent.lasting)
 		t.agent.carried.remove(message.Conn, conn)
 		log.Debug("connection ended", "client", message.OriginAddress, "to_target", stats.ToLocal, "to_client", stats.FromLocal,
-			"links", stats.Channels, "error", err)
+			"links", stats.Channels, "windows", stats.Windows, "error", err)
 	})
 }
 

@@ -62,7 +62,7 @@ func (c *carried) list() []*carriedConn {
 // begin makes client a conn that begins with channel, of the link l. What it
 // returns carries its bytes.
 func (p *presence) begin(l *link, one *carriedConn, client pipe.Half, channel ssh.Channel, requests <-chan *ssh.Request) func(context.Context) (toTarget, toClient int64, err error) {
-	one.link, one.conn = l, resume.New(client, resume.Options{Patience: p.carried.patience})
+	one.link, one.conn = l, resume.New(client, resume.Options{Patience: p.carried.patience, Spare: p.relay.spare})
 	one.conn.Open(channel, requests)
 	p.carried.add(one)
 	if p.currentLink() != l { // a newer one didn't know of it

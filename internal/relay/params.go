@@ -79,7 +79,8 @@ const (
 	// maxConns bounds the conns of a link, those to be opened included: half of
 	// what all may have, so that one leaves room for others. An idle one costs
 	// some 25 KiB; one whose client doesn't read may hold the 2 MiB of a
-	// channel's window besides, which x/crypto/ssh has fixed.
+	// channel's window besides, which x/crypto/ssh has fixed, and a few more at
+	// a time what resume.DefaultSpare lets them have.
 	maxConns = maxAllConns / 2
 
 	// maxOpening bounds the conns of a binding that wait for the client to take

@@ -26,6 +26,7 @@ import (
 	"funnel/internal/access"
 	"funnel/internal/obs"
 	"funnel/internal/pace"
+	"funnel/internal/resume"
 	"funnel/internal/session"
 	"funnel/internal/sshwire"
 	"funnel/internal/tcpio"
@@ -77,6 +78,7 @@ type Relay struct {
 	crowded    obs.Throttle // connections that aren't let in
 	turnedAway obs.Throttle // clients that are reset
 	starved    obs.Trouble  // the system gives no connections
+	spare      *resume.Spare
 
 	listeners []net.Listener // owned by who calls Listen and Run
 
@@ -129,6 +131,7 @@ func New(config Config) (*Relay, error) {
 		perKey:   newTally(maxLinksPerKey),
 		refused:  newRefusals(limits),
 		links:    make(map[*link]struct{}),
+		spare:    resume.NewSpare(resume.DefaultSpare),
 	}
 	r.presences = newPresences(r)
 	return r, nil
