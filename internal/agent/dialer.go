@@ -36,11 +36,11 @@ func newDialer(config Config) *dialer {
 
 // dial connects to the relay and logs in. The name is looked up each time, as
 // the relay may have moved. An error is permanent in the sense of Permanent
-// when a retry can't mend it.
+// when a retry can't mend it. It calls reached once the relay's host has answered.
 //
 // A sentinel is a link that asks for signs of life also while all is quiet, so
 // that the others needn't.
-func (d *dialer) dial(ctx context.Context, sentinel bool) (*link, error) {
+func (d *dialer) dial(ctx context.Context, reached func(), sentinel bool) (*link, error) {
 	if !d.hasLoggedIn() {
 		d.first.Lock()
 		defer d.first.Unlock()
@@ -52,6 +52,7 @@ func (d *dialer) dial(ctx context.Context, sentinel bool) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	reached()
 	l, err := d.handshake(ctx, conn, sentinel)
 	return l, d.note(err)
 }

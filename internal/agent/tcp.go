@@ -16,7 +16,7 @@ import (
 // permanent.
 func (a *Agent) keepLink(ctx context.Context) error {
 	return keep.Run(ctx, keep.Config[*link]{
-		Dial: func(ctx context.Context) (*link, error) { return a.dialer.dial(ctx, true) },
+		Dial: func(ctx context.Context, reached func()) (*link, error) { return a.dialer.dial(ctx, reached, true) },
 		Serve: func(ctx context.Context, l *link) error {
 			a.config.Log.Debug("link up", "server", string(l.ServerVersion()))
 			a.uptime.up(l)

@@ -47,7 +47,7 @@ func DialTest(ctx context.Context, config Config) (*TestLink, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	l, err := newDialer(config).dial(ctx, false)
+	l, err := newDialer(config).dial(ctx, func() {}, false)
 	if err != nil {
 		return nil, err
 	}

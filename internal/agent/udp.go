@@ -91,8 +91,8 @@ func (a *Agent) giveUpUDP() error {
 }
 
 // dialLane makes a link for UDP: the subsystem running on a session channel.
-func (a *Agent) dialLane(ctx context.Context) (*replay.Lane, error) {
-	l, err := a.dialer.dial(ctx, len(a.tcp) == 0)
+func (a *Agent) dialLane(ctx context.Context, reached func()) (*replay.Lane, error) {
+	l, err := a.dialer.dial(ctx, reached, len(a.tcp) == 0)
 	if err != nil {
 		return nil, err
 	}

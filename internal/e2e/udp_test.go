@@ -58,7 +58,7 @@ func newUDPPair(t testing.TB, configure func(*replay.Config, *session.Config), f
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() { p.accept(ctx, listener, log) })
-	agentConfig.Dial = func(ctx context.Context) (*replay.Lane, error) {
+	agentConfig.Dial = func(ctx context.Context, _ func()) (*replay.Lane, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", listener.Addr().String())
 		if err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func TestNothingIsDialledAfterTheEndOfTheContext(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			done <- Run(ctx, Config[*fakeLine]{
-				Dial: func(ctx context.Context) (*fakeLine, error) {
+				Dial: func(ctx context.Context, _ func()) (*fakeLine, error) {
 					if dials++; dials > 1 {
 						return nil, hang(ctx)
 					}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -21,9 +22,10 @@ type Line interface {
 
 // Config is what a keeper needs to know.
 type Config[L Line] struct {
-	// Dial makes a line. It may be called while another call is under way, if
-	// Hedge allows that.
-	Dial func(ctx context.Context) (L, error)
+	// Dial makes a line, and calls reached once the other end is known to be there,
+	// or not at all. Until then it is Dial's own affair to try again; after that it
+	// may be called while another call is under way, if Hedge allows that.
+	Dial func(ctx context.Context, reached func()) (L, error)
 	// Serve uses a line until it ends, and says why it did. It is called for one
 	// line at a time.
 	Serve func(ctx context.Context, line L) error
@@ -210,39 +212,44 @@ func (k *keeper[L]) pause(ctx context.Context, kicked <-chan struct{}, err error
 	return nil
 }
 
-// hedge is one dial, and further ones beside it if it takes long or is kicked: the
-// path may have died under it. The first line counts.
+// hedge is one dial, and further ones beside it if it takes long or is kicked after
+// it has reached the other end: the path may have died under it. The first line
+// counts.
 func (k *keeper[L]) hedge(ctx context.Context, kicked <-chan struct{}) (L, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan dialled[L], maxHedge)
+	reached := make(chan struct{}, maxHedge)
+	running := 0
 	begin := func() {
+		running++
+		once := sync.OnceFunc(func() { reached <- struct{}{} })
 		go func() {
-			line, err := k.Dial(ctx)
+			line, err := k.Dial(ctx, once)
 			results <- dialled[L]{line, err}
 		}()
 	}
 	begin()
-	running := 1
-	timer := time.NewTimer(hedgeAfter)
-	defer timer.Stop()
+	var there bool            // the other end, as one of the dials found
+	var late <-chan time.Time // when that dial has taken long
 	var first dialled[L]
 	for {
 		select {
+		case <-reached:
+			there = true
+			late = time.After(hedgeAfter)
+			continue
 		case <-kicked:
 			kicked = k.Kick()
-			if running < maxHedge && k.Hedge() {
+			if there && running < maxHedge && k.Hedge() {
 				begin()
-				running++
-				timer.Reset(hedgeAfter)
 			}
 			continue
-		case <-timer.C:
+		case <-late:
+			late = time.After(hedgeAfter)
 			if running < maxHedge && k.Hedge() {
 				begin()
-				running++
 			}
-			timer.Reset(hedgeAfter)
 			continue
 		case first = <-results:
 			running--

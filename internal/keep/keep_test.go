@@ -283,6 +283,27 @@ func TestADialIsAloneWhereThatIsAsked(t *testing.T) {
 	})
 }
 
+// A dial that has reached nobody tries again by itself.
+func TestADialThatReachesNobodyIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(ctx context.Context, n int) error {
+			if n > 1 {
+				return hang(ctx)
+			}
+			return nil
+		})
+		b.silent = true
+		b.line().setDoubt(true)
+		for range 5 {
+			after(hedgeAfter)
+			b.doKick()
+			synctest.Wait()
+		}
+		require.Len(t, b.times(), 2)
+		b.stop()
+	})
+}
+
 // Both dials have a line: one is served, the other closed.
 func TestOfTwoLinesOneIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -83,6 +83,7 @@ type bench struct {
 	lost   []time.Duration // announced waits
 	hedge  bool
 	moves  bool
+	silent bool // nobody is reached by a dial
 
 	cancel context.CancelCauseFunc
 	done   chan error
@@ -118,8 +119,11 @@ func start(t *testing.T, dial func(ctx context.Context, n int) error) *bench {
 	return b
 }
 
-func (b *bench) dialLine(ctx context.Context) (*fakeLine, error) {
+func (b *bench) dialLine(ctx context.Context, reached func()) (*fakeLine, error) {
 	b.mu.Lock()
+	if !b.silent {
+		reached()
+	}
 	b.dials = append(b.dials, time.Since(b.begun))
 	n := len(b.dials)
 	dial := b.dial

@@ -20,8 +20,9 @@ const (
 	// second at first, which costs the other end a login.
 	stable = 5 * time.Second
 
-	// hedgeAfter is how long a dial may take before another one begins beside
-	// it: more than a login over any usual path, which takes seven round trips.
+	// hedgeAfter is how long a dial may take after it has reached the other end
+	// before another one begins beside it: more than a login over any usual path,
+	// which takes seven round trips.
 	// maxHedge is how many there may be.
 	hedgeAfter = 2500 * time.Millisecond
 	maxHedge   = 3

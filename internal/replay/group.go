@@ -60,7 +60,7 @@ type Config struct {
 	// Dial opens a lane. It is called again, with growing waits in between,
 	// whenever a lane is missing, and beside a lane that may be dead. About those
 	// after it see keep.Config; any of them may be nil.
-	Dial      func(ctx context.Context) (*Lane, error)
+	Dial      func(ctx context.Context, reached func()) (*Lane, error)
 	Permanent func(error) bool
 	Unreached func(error) bool
 	Hedge     func() bool

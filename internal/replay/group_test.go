@@ -318,7 +318,7 @@ func TestGroupGoodbye(t *testing.T) {
 func TestGroupEndsWithAPermanentError(t *testing.T) {
 	permanent := errors.New("permanent")
 	g := New(Config{
-		Dial:      func(context.Context) (*Lane, error) { return nil, permanent },
+		Dial:      func(context.Context, func()) (*Lane, error) { return nil, permanent },
 		Permanent: func(err error) bool { return errors.Is(err, permanent) },
 	})
 	require.ErrorIs(t, g.Run(context.Background()), permanent)

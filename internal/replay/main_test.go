@@ -66,7 +66,7 @@ func newDesk(t testing.TB, config Config) *desk {
 		t: t, dialed: make(chan net.Conn), bound: make(chan netip.AddrPort, 100),
 		refused: make(chan error, 100), down: make(chan error, 100),
 	}
-	config.Dial = func(ctx context.Context) (*Lane, error) {
+	config.Dial = func(ctx context.Context, _ func()) (*Lane, error) {
 		near, far := net.Pipe()
 		select {
 		case d.dialed <- far:
