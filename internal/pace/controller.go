@@ -31,6 +31,7 @@ func (c *controller) step(s sample) float64 {
 	if s.now > c.until {
 		c.base = 0
 	}
+	s.queue -= c.spacing()
 	queue := s.queue - c.base
 	switch {
 	case !s.playing:
@@ -42,6 +43,15 @@ func (c *controller) step(s sample) float64 {
 		c.up(s)
 	}
 	return c.rate
+}
+
+// spacing is how long a segment at the bound waits for its ack though there is no
+// queue: the other end acknowledges every second segment.
+func (c *controller) spacing() time.Duration {
+	if c.rate == 0 {
+		return 0
+	}
+	return min(time.Duration(segment/c.rate*float64(time.Second)), delayedAck)
 }
 
 // down makes room for the queue to become empty.

@@ -43,6 +43,9 @@ func drive(c *controller, l *line, d time.Duration, playing bool) (rate float64,
 	steps := 0
 	for now := time.Duration(0); now < d; now += step {
 		arrived, queue := l.run(limit, step)
+		if limit > 0 && limit < 150e3 { // segments go one by one, and each second one is acknowledged
+			queue += min(time.Duration(segment/limit*float64(time.Second)), delayedAck)
+		}
 		limit = c.step(sample{now: now, rate: arrived, rtt: l.floor + queue, queue: queue, playing: playing})
 		if now >= 5*time.Second {
 			rate += arrived
@@ -93,4 +96,18 @@ func TestLineThatBecameFasterIsUsed(t *testing.T) {
 	c.wait, c.until = 0, 0 // drive counts its time from zero
 	rate, _, _ := drive(c, l, 20*time.Second, true)
 	require.Greater(t, rate, 0.8*4e6)
+}
+
+// TestRateThatCameDownGoesUpAgain: whatever the rate was taken for when the queue
+// was found too long, late acks are no queue.
+func TestRateThatCameDownGoesUpAgain(t *testing.T) {
+	for _, rate := range []float64{10e3, 100e3, 140e3, 200e3} {
+		c := &controller{}
+		l := &line{capacity: 2.5e6, longest: 100 * time.Millisecond, floor: 40 * time.Millisecond}
+		c.step(sample{now: time.Second, rate: rate, rtt: 140 * time.Millisecond, queue: 100 * time.Millisecond, playing: true})
+		require.Less(t, c.rate, rate)
+		drive(c, l, 10*time.Second, true)
+		arrived, _, _ := drive(&controller{rate: c.rate}, l, 10*time.Second, true)
+		require.Greater(t, arrived, 0.8*l.capacity, "from %.0f bytes a second", rate)
+	}
 }

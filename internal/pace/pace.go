@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"funnel/internal/tcpio"
@@ -52,6 +53,8 @@ type Governor struct {
 	set        uint64 // the rate that the kernel has now
 	room       int    // bytes that may wait, in Transport and again unsent in the kernel
 	last       reading
+	rates      [lateLooks]float64 // bytes a second, of the last looks
+	looks      int
 }
 
 // reading is what a look at the connection found.
@@ -123,10 +126,12 @@ func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
 		rate = max(rate, float64(info.DeliveryRate))
 		room = roomFor(rate)
 	}
+	g.rates[g.looks%lateLooks] = rate
+	g.looks++
 	g.setRoom(room)
 	rate = g.controller.step(sample{
 		now:     now,
-		rate:    rate,
+		rate:    slices.Max(g.rates[:]),
 		rtt:     info.SRTT,
 		queue:   info.SRTT - info.MinRTT,
 		playing: busy && info.MinRTT > 0 && g.config.Playing(),

@@ -39,6 +39,18 @@ const (
 	queueHigh = 16 * time.Millisecond
 	queueLow  = 8 * time.Millisecond
 
+	// segment is what one carries in bytes, on most paths, and delayedAck how long
+	// Linux lets one wait for the next (TCP_DELACK_MIN). Below 1.2 Mbit/s BBR sends
+	// segments one by one: at 1.1 Mbit/s each second one is 10 ms late, which was
+	// taken for a queue, so that a transfer that had come down to there, by losses
+	// when it began, stayed there.
+	segment    = 1448.0
+	delayedAck = 40 * time.Millisecond
+
+	// lateLooks is over how many looks the path's rate is the most that was seen:
+	// an ack that waits for a lost segment to be repeated says nothing of it.
+	lateLooks = 6
+
 	// slower and faster are the steps of the rate, once per round trip. The
 	// step down leaves a fifth of the link to empty the queue with: 100 ms of
 	// queue are gone in half a second. The steps up are small, as each is an
