@@ -50,17 +50,20 @@ type Transport interface {
 type Governor struct {
 	config     Config
 	controller controller
-	set        uint64 // the rate that the kernel has now
-	room       int    // bytes that may wait, in Transport and again unsent in the kernel
-	last       reading
-	rates      [lateLooks]float64 // bytes a second, of the last looks
-	looks      int
+	set        uint64    // the rate that the kernel has now
+	room       int       // bytes that may wait, in Transport and again unsent in the kernel
+	past       []reading // the last looks at a transfer, lateLooks at most, the latest at the end
 }
 
 // reading is what a look at the connection found.
 type reading struct {
 	at    time.Duration
-	acked uint64
+	acked uint64 // bytes
+}
+
+// since is how many bytes a second were acknowledged after the reading before.
+func (r reading) since(before reading) float64 {
+	return float64(r.acked-before.acked) / max(r.at-before.at, 1).Seconds()
 }
 
 // New makes a Governor; Run starts it.
@@ -108,30 +111,33 @@ func (g *Governor) Run(ctx context.Context) {
 		}
 		ticker.Reset(lookInterval)
 		info, _ = g.config.Socket.Info()
-		g.last = reading{at: time.Since(begun), acked: info.BytesAcked}
+		g.past = append(g.past[:0], reading{at: time.Since(begun), acked: info.BytesAcked})
 	}
 }
 
 // look takes the kernel's view of the connection and sets the rate that follows.
 // It reports whether there is a transfer to keep an eye on.
 func (g *Governor) look(info tcpio.Info, now time.Duration) (busy bool) {
-	elapsed := now - g.last.at
-	acked := info.BytesAcked - g.last.acked
-	g.last = reading{at: now, acked: info.BytesAcked}
-	rate := float64(acked) / elapsed.Seconds()
-	busy = rate > bulkRate
+	present := reading{at: now, acked: info.BytesAcked}
+	if len(g.past) == 0 {
+		g.past = append(g.past, reading{})
+	}
+	busy = present.since(g.past[len(g.past)-1]) > bulkRate
+	rate := present.since(g.past[0])
+	if len(g.past) == lateLooks {
+		g.past = slices.Delete(g.past, 0, 1)
+	}
+	g.past = append(g.past, present)
 	room := roomMost
 	if busy {
 		// What the path delivers now: a transfer may have begun a moment ago.
 		rate = max(rate, float64(info.DeliveryRate))
 		room = roomFor(rate)
 	}
-	g.rates[g.looks%lateLooks] = rate
-	g.looks++
 	g.setRoom(room)
 	rate = g.controller.step(sample{
 		now:     now,
-		rate:    slices.Max(g.rates[:]),
+		rate:    rate,
 		rtt:     info.SRTT,
 		queue:   info.SRTT - info.MinRTT,
 		playing: busy && info.MinRTT > 0 && g.config.Playing(),

@@ -47,8 +47,9 @@ const (
 	segment    = 1448.0
 	delayedAck = 40 * time.Millisecond
 
-	// lateLooks is over how many looks the path's rate is the most that was seen:
-	// an ack that waits for a lost segment to be repeated says nothing of it.
+	// lateLooks is over how many looks the path's rate is taken: in one of them
+	// all acks may be waiting for a lost segment to be repeated, and in the next
+	// all of them come.
 	lateLooks = 6
 
 	// slower and faster are the steps of the rate, once per round trip. The
