@@ -29,39 +29,21 @@ func (c *Conn) handle(a *attachment, request *ssh.Request) (known bool) {
 	var err error
 	switch request.Type {
 	case sshwire.RequestAck:
-		var ack sshwire.Ack
-		if ack, err = sshwire.ParseAck(request.Payload); err == nil {
-			c.acked(a, ack.Position)
-		}
+		err = with(request, sshwire.ParseAck, func(ack sshwire.Ack) { c.acked(a, ack.Position) })
 	case sshwire.RequestEnd:
-		var end sshwire.End
-		if end, err = sshwire.ParseEnd(request.Payload); err == nil {
-			c.ended(a, end.Total)
-		}
+		err = with(request, sshwire.ParseEnd, func(end sshwire.End) { c.ended(a, end.Total) })
 	case sshwire.RequestReset:
 		if err = sshwire.ParseReset(request.Payload); err == nil {
 			err = ErrReset
 		}
 	case sshwire.RequestWindowAsk:
-		var ask sshwire.WindowAsk
-		if ask, err = sshwire.ParseWindowAsk(request.Payload); err == nil {
-			c.asked(a, ask.Position)
-		}
+		err = with(request, sshwire.ParseWindowAsk, func(ask sshwire.WindowAsk) { c.asked(a, ask.Position) })
 	case sshwire.RequestWindowGrant:
-		var grant sshwire.WindowGrant
-		if grant, err = sshwire.ParseWindowGrant(request.Payload); err == nil {
-			c.granted(a, uint64(grant.Window))
-		}
+		err = with(request, sshwire.ParseWindowGrant, func(grant sshwire.WindowGrant) { c.granted(a, uint64(grant.Window)) })
 	case sshwire.RequestWindowBegin:
-		var begin sshwire.WindowBegin
-		if begin, err = sshwire.ParseWindowBegin(request.Payload); err == nil {
-			c.begun(a, begin.Position)
-		}
+		err = with(request, sshwire.ParseWindowBegin, func(begin sshwire.WindowBegin) { c.begun(a, begin.Position) })
 	case sshwire.RequestData:
-		var data []byte
-		if data, err = sshwire.ParseData(request.Payload); err == nil {
-			c.came(a, data)
-		}
+		err = with(request, sshwire.ParseData, func(data []byte) { c.came(a, data) })
 	case sshwire.RequestWindowEnd:
 		if err = sshwire.ParseWindowEnd(request.Payload); err == nil {
 			c.narrowed(a)
@@ -79,6 +61,15 @@ func (c *Conn) handle(a *attachment, request *ssh.Request) (known bool) {
 		}
 	}
 	return true
+}
+
+// with has use take the message of a request, if it can be read.
+func with[M any](request *ssh.Request, parse func([]byte) (M, error), use func(M)) error {
+	message, err := parse(request.Payload)
+	if err == nil {
+		use(message)
+	}
+	return err
 }
 
 // closeChannel may block for as long as the connection below is stuck.

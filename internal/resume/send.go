@@ -104,7 +104,8 @@ func (c *Conn) write(a *attachment, chunk *chunk, data []byte) (err error) {
 	from := a.sent
 	c.advance(a, uint64(len(data)))
 	a.beyond.mark(a.sent)
-	asks, wide, begins := c.asks(a), a.beyond.window > 0, a.beyond.window > 0 && !a.beyond.begun
+	asks, wide := c.asks(a), a.beyond.window > 0
+	begins := wide && !a.beyond.begun
 	a.beyond.begun = wide
 	if begins {
 		c.windows++
