@@ -73,8 +73,7 @@ units: ## check that the systemd units stay locked down (needs systemd)
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZE) $$package; \
+			GO='$(GO)' .ci/fuzz $$package $$target -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZE); \
 		done; \
 	done
 
