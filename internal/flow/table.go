@@ -121,6 +121,10 @@ func (t *Table[F]) Touch(e *Entry[F], now time.Duration) bool {
 	return true
 }
 
+// Grain is how precisely Touch notes when a flow was used: more often than once
+// in that time it changes nothing.
+func (t *Table[F]) Grain() time.Duration { return t.grain }
+
 // Remove takes e out; nothing happens if it is out already.
 func (t *Table[F]) Remove(e *Entry[F]) {
 	if t.byID[e.ID] != e {

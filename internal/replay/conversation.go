@@ -21,7 +21,9 @@ type conversation struct {
 	entry *flow.Entry[*conversation] // fixed before run starts
 
 	target netip.AddrPort
-	spoke  time.Duration // when the target last did, or the flow began; guarded by group.mu
+	spoke  time.Duration // when the target last did, within the table's grain; guarded by group.mu
+
+	touched time.Duration // when touch was last called; owned by run
 }
 
 // run sends the target's replies to the lanes until the socket is closed.
@@ -43,17 +45,24 @@ func (c *conversation) run() {
 func (c *conversation) receive(messages []udpio.Message) {
 	g := c.group
 	now := lane.Now()
-	g.mu.Lock()
-	alive := g.flows.Touch(c.entry, now)
-	c.spoke = now
-	g.mu.Unlock()
-	if !alive {
+	if now-c.touched >= g.flows.Grain() && !c.touch(now) {
 		return // the relay wouldn't know it
 	}
 	for i := range messages {
 		g.set.Send(c.Flow, messages[i].Data, now)
 	}
 	g.set.Flush()
+}
+
+// touch notes that the target has just spoken. It reports false if the flow has
+// ended. Each datagram need not do it: hundreds of flows that speak at once would
+// wait for one lock.
+func (c *conversation) touch(now time.Duration) bool {
+	g := c.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.touched, c.spoke = now, now
+	return g.flows.Touch(c.entry, now)
 }
 
 // open begins a flow that the relay announced. It is told on each lane, so most
@@ -106,7 +115,7 @@ func (g *Group) insert(c *conversation, token proto.Token, now time.Duration) (e
 	if g.closed || g.token != token || g.flows.Get(c.ID) != nil {
 		return nil, false
 	}
-	c.spoke = -silent // not at all
+	c.spoke, c.touched = -silent, now-g.flows.Grain() // not at all
 	c.entry, evicted = g.flows.Add(c.ID, c, now)
 	g.readers.Add(1)
 	go c.run()

@@ -35,9 +35,6 @@ func TestReceiveTakesAllThatWaits(t *testing.T) {
 
 func TestWaitingSocketHoldsNoBuffers(t *testing.T) {
 	forEachEngine(t, func(t *testing.T, options Options) {
-		batches.mu.Lock()
-		batches.idle = nil
-		batches.mu.Unlock()
 		server := listen(t, "udp4", loopback4, options)
 		client := dial(t, server.LocalAddr(), options)
 		// The first datagram shows that the pool is in use, the second that the
@@ -57,7 +54,7 @@ func TestWaitingSocketHoldsNoBuffers(t *testing.T) {
 		require.Eventually(t, func() bool {
 			batches.mu.Lock()
 			defer batches.mu.Unlock()
-			return server.Stats().Received == 2 && len(batches.idle) == 1
+			return server.Stats().Received == 2 && batches.made > 0 && len(batches.idle) == batches.made
 		}, patience, time.Millisecond)
 		require.NoError(t, server.Close())
 		require.Error(t, <-result)
@@ -65,20 +62,29 @@ func TestWaitingSocketHoldsNoBuffers(t *testing.T) {
 }
 
 func TestBatchPoolIsBounded(t *testing.T) {
-	var pool batchPool
-	var taken []*batch
-	for range maxIdleBatches + 3 {
-		taken = append(taken, pool.get())
+	pool := newBatchPool(3)
+	taken := []*batch{pool.get(), pool.get(), pool.get()}
+	got := make(chan *batch)
+	for range 2 {
+		go func() { got <- pool.get() }()
 	}
-	for _, b := range taken {
-		pool.put(b)
-	}
-	require.Len(t, pool.idle, maxIdleBatches)
-	require.Same(t, taken[maxIdleBatches-1], pool.get(), "the last used comes first")
+	require.Eventually(t, func() bool {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		return pool.waiting == 2
+	}, patience, time.Millisecond)
+	pool.put(taken[1])
+	require.Same(t, taken[1], <-got)
+	pool.put(taken[0])
+	require.Same(t, taken[0], <-got)
+	pool.put(taken[2])
+	pool.put(taken[1])
+	require.Same(t, taken[1], pool.get(), "the last used comes first")
+	require.Equal(t, 3, pool.made)
 }
 
 func TestBuffersDoNotOverlap(t *testing.T) {
-	b := new(batchPool).get()
+	b := newBatchPool(1).get()
 	for i := range BatchSize {
 		buffer := b.buffer(i)
 		require.Len(t, buffer, 65536)

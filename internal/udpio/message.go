@@ -2,6 +2,7 @@ package udpio
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 )
 
@@ -37,16 +38,37 @@ func (b *batch) buffer(i int) []byte {
 // batchPool keeps batches for reuse, the last used first: its pages are the ones
 // in the processor's cache. A sync.Pool would give up its batches to the garbage
 // collector and then pay for clearing 2 MiB at the next datagram.
+//
+// It makes no more than most of them. Else hundreds of sockets that become
+// readable at once, while the system keeps whoever has the lock their handlers
+// want from running, would take 2 MiB each, and the time to clear them.
 type batchPool struct {
-	mu   sync.Mutex
-	idle []*batch
+	most int
+
+	mu      sync.Mutex
+	free    sync.Cond
+	idle    []*batch // guarded by mu, as all below
+	made    int
+	waiting int
+}
+
+func newBatchPool(most int) *batchPool {
+	p := &batchPool{most: most}
+	p.free.L = &p.mu
+	return p
 }
 
 // batches is shared by all sockets of the process.
-var batches batchPool
+var batches = newBatchPool(max(leastBatches, runtime.NumCPU()))
 
+// get waits while all batches are in use.
 func (p *batchPool) get() *batch {
 	p.mu.Lock()
+	for len(p.idle) == 0 && p.made == p.most {
+		p.waiting++
+		p.free.Wait()
+		p.waiting--
+	}
 	if n := len(p.idle); n > 0 {
 		b := p.idle[n-1]
 		p.idle[n-1] = nil
@@ -54,6 +76,7 @@ func (p *batchPool) get() *batch {
 		p.mu.Unlock()
 		return b
 	}
+	p.made++
 	p.mu.Unlock()
 	b := &batch{memory: make([]byte, BatchSize*slotSize)}
 	b.system.init(b)
@@ -62,8 +85,9 @@ func (p *batchPool) get() *batch {
 
 func (p *batchPool) put(b *batch) {
 	p.mu.Lock()
-	if len(p.idle) < maxIdleBatches {
-		p.idle = append(p.idle, b)
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, b)
+	if p.waiting > 0 {
+		p.free.Signal()
 	}
-	p.mu.Unlock()
 }

@@ -21,10 +21,11 @@ const (
 	// of two apart, which would put all their first lines in one cache set.
 	slotSize = 65536 + 2048 + 64
 
-	// maxIdleBatches bounds the receive buffers kept for reuse (2 MiB of address
-	// space each, of which only the pages ever written to take memory). As many
-	// are in use at once as goroutines handle datagrams at the same moment.
-	maxIdleBatches = 16
+	// leastBatches is how many receive buffers may be in use at once, or as many
+	// as there are processors if that is more: each has 2 MiB of address space, of
+	// which the pages ever written to take memory. Handlers are brief, so that more
+	// than there are processors wait for each other only.
+	leastBatches = 16
 
 	// maxPending is how many datagrams a Sender collects before it sends them by
 	// itself: more than a 32 KiB buffer of 64-byte records holds.
