@@ -120,6 +120,14 @@ var Scenarios = []Scenario{
 		Systems: []string{"direct", "forwarder", "ssh", "funnel*", "described"},
 	},
 	{
+		Name: "loopback-500", What: "loopback, 500 flows at 30 datagrams a second",
+		Kind: Play, Loopback: true, Flows: 500, Rate: 30, Systems: plainLoopback,
+	},
+	{
+		Name: "loopback-500-flood", What: "the same, and one more flow that sends 5,000 a second",
+		Kind: Play, Loopback: true, Flows: 500, Rate: 30, Greedy: 5000, Systems: plainLoopback,
+	},
+	{
 		Name: "rate-64", What: "loopback, how many datagrams of 64 bytes are echoed a second",
 		Kind: Flood, Loopback: true, Size: 64, Quick: true, Systems: onLoopback,
 	},
@@ -147,7 +155,9 @@ var (
 	// router that lets its queue grow.
 	busyLine = wan.Conditions{Delay: half, Rate: 20_000_000, Queue: 100 * time.Millisecond}
 
-	manyFlows  = []string{"direct", "funnel*", "described"}
+	manyFlows     = []string{"direct", "funnel*", "described"}
+	plainLoopback = []string{"direct", "forwarder", "funnel", "described"}
+
 	onLoopback = []string{"direct", "forwarder", "funnel*", "described"}
 	ciphers    = []string{"direct", "ssh", "ssh-aes128-gcm", "funnel", "described"}
 )
