@@ -345,3 +345,38 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 		return len(s.relay.book.sources) == 1
 	}, patience, time.Millisecond, "that counts like a login that took too long")
 }
+
+func TestWhoDoesNotSpeakSSHIsHungUpOn(t *testing.T) {
+	s := startRelay(t, func(c *Config) { c.Limits.LoginGraceTime = time.Hour })
+	for _, says := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01", "\r\n", "SSh-2.0-x\r\n"} {
+		conn, err := net.Dial("tcp", s.address)
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		_, err = io.WriteString(conn, says)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, conn) // which goes on until the relay hangs up
+		require.NoError(t, ignoreReset(err), "%q", says)
+	}
+}
+
+func TestGreetingInPieces(t *testing.T) {
+	s := startRelay(t)
+	raw, err := net.Dial("tcp", s.address)
+	require.NoError(t, err)
+	conn, _, _, err := ssh.NewClientConn(bytewise{raw}, s.address, s.clientConfig(s.key))
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+}
+
+// bytewise writes each byte by itself.
+type bytewise struct{ net.Conn }
+
+func (b bytewise) Write(p []byte) (int, error) {
+	for i := range p {
+		if _, err := b.Conn.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(p), nil
+}

@@ -35,7 +35,7 @@ func (r *Relay) login(ctx context.Context, transport *sshwire.Lifeline, remote n
 	_ = transport.SetDeadline(time.Now().Add(r.limits.LoginGraceTime)) // fails only if it is closed
 
 	var attempt attempt
-	server, channels, requests, err := ssh.NewServerConn(transport, r.serverConfig(remote, &attempt))
+	server, channels, requests, err := ssh.NewServerConn(&greeting{Lifeline: transport}, r.serverConfig(remote, &attempt))
 	if err != nil {
 		cause := context.Cause(ctx)
 		if errors.Is(cause, errGaveWay) {

@@ -214,10 +214,8 @@ func TestLoginGraceTime(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	for { // a slow loris gets its version and then the end
-		if _, err = conn.Write([]byte("S")); err != nil {
-			break
-		}
+	for says := "SSH-2.0-"; err == nil; says = "s" { // a slow loris gets its version and then the end
+		_, err = conn.Write([]byte(says))
 		time.Sleep(5 * time.Millisecond)
 	}
 	network, ok := err.(net.Error)
