@@ -37,10 +37,12 @@ type wrapper struct {
 
 // wrappers are all of them, by package and name.
 var wrappers = map[string]wrapper{
-	"internal/relay.logRefused": {level: "info", fields: []string{"held_back"}, rest: true},
-	"internal/trust.warnOnce":   {message: 2, rest: true},
-	"internal/keys.warnOnce":    {level: "warn", fields: []string{"error"}},
-	"internal/access.warn":      {level: "warn", fields: []string{"file", "line", "reason"}},
+	"internal/obs.Info":           {level: "info", fields: []string{"held_back"}, rest: true}, // of Throttle
+	"internal/relay.logRefused":   {level: "info", fields: []string{"held_back"}, rest: true},
+	"internal/session.logRefused": {level: "info", fields: []string{"held_back"}, rest: true},
+	"internal/trust.warnOnce":     {message: 2, rest: true},
+	"internal/keys.warnOnce":      {level: "warn", fields: []string{"error"}},
+	"internal/access.warn":        {level: "warn", fields: []string{"file", "line", "reason"}},
 }
 
 // event is a line of a log.

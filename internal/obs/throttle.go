@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -38,4 +39,17 @@ func (t *Throttle) Allow(now time.Time) (suppressed int, ok bool) {
 	t.spent++
 	suppressed, t.suppressed = t.suppressed, 0
 	return suppressed, true
+}
+
+// Info logs a record at level info if Allow says so, with held_back for those
+// that were held back before it.
+func (t *Throttle) Info(log *slog.Logger, message string, arguments ...any) {
+	held, ok := t.Allow(time.Now())
+	if !ok {
+		return
+	}
+	if held > 0 {
+		arguments = append(arguments, "held_back", held)
+	}
+	log.Info(message, arguments...)
 }

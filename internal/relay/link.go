@@ -157,14 +157,7 @@ var errTooManyLinks = errors.New("the key has too many links")
 
 // logRefused logs what the client may not do, or can't have, but not endlessly.
 func (l *link) logRefused(message string, arguments ...any) {
-	held, ok := l.refused.Allow(time.Now())
-	if !ok {
-		return
-	}
-	if held > 0 {
-		arguments = append(arguments, "held_back", held)
-	}
-	l.log.Info(message, arguments...)
+	l.refused.Info(l.log, message, arguments...)
 }
 
 // describeEnd is the cause of an end, in words for the log.

@@ -11,8 +11,22 @@ import (
 	"funnel/proto"
 )
 
-// bind opens a forward's public sockets, or answers what it did before.
+// bind answers the wish for a forward.
 func (s *Session) bind(m proto.Bind, grant Grant) proto.Message {
+	answer := s.open(m, grant)
+	if refused, ok := answer.(proto.Refused); ok {
+		s.logRefused("binding refused", "network", "udp", "cause", refused.Text)
+	}
+	return answer
+}
+
+// logRefused logs what the agent can't have, but not endlessly.
+func (s *Session) logRefused(message string, arguments ...any) {
+	s.refused.Info(s.log, message, arguments...)
+}
+
+// open opens a forward's public sockets, or answers what it did before.
+func (s *Session) open(m proto.Bind, grant Grant) proto.Message {
 	s.binds.Lock()
 	defer s.binds.Unlock()
 	s.mu.Lock()

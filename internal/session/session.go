@@ -31,7 +31,8 @@ type Session struct {
 	set         *lane.Set
 	readers     sync.WaitGroup // the goroutines that read public sockets
 
-	drops obs.Drops
+	drops   obs.Drops
+	refused obs.Throttle // bindings
 
 	binds sync.Mutex // held while a socket is opened: the same forward may be asked for on two lanes
 

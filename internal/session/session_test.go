@@ -1,7 +1,10 @@
 package session
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/netip"
@@ -54,7 +57,8 @@ func TestSessionAnswersAForwardAgain(t *testing.T) {
 }
 
 func TestSessionRefusesBinds(t *testing.T) {
-	d := newDesk(t, Config{})
+	refusals := make(chan string, 10)
+	d := newDesk(t, Config{Log: slog.New(refusalsTo{slog.DiscardHandler, refusals})})
 	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	defer taken.Close()
@@ -62,6 +66,7 @@ func TestSessionRefusesBinds(t *testing.T) {
 	port := taken.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	ask := proto.Bind{Forward: 1, Host: "127.0.0.1", Port: port}
 	require.Equal(t, proto.CodeInUse, a.refusal(ask))
+	require.Equal(t, fmt.Sprintf("UDP port %d of the relay is in use", port), <-refusals)
 	taken.Close()
 	require.Equal(t, port, a.bind(1, port).Port(), "refused then, granted now")
 
@@ -74,6 +79,28 @@ func TestSessionRefusesBinds(t *testing.T) {
 	b := d.join(denied, proto.Token{})
 	b.send(proto.Bind{Forward: 3})
 	require.Equal(t, proto.Refused{Forward: 3, Code: proto.CodeDenied}, b.message())
+}
+
+// refusalsTo is a log of which the causes of refused bindings are kept.
+type refusalsTo struct {
+	slog.Handler
+	causes chan<- string
+}
+
+func (r refusalsTo) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r refusalsTo) WithAttrs([]slog.Attr) slog.Handler { return r }
+
+func (r refusalsTo) Handle(_ context.Context, record slog.Record) error {
+	if record.Message == "binding refused" {
+		record.Attrs(func(a slog.Attr) bool {
+			if a.Key == "cause" {
+				r.causes <- a.Value.String()
+			}
+			return true
+		})
+	}
+	return nil
 }
 
 func TestSessionUnbindFreesThePort(t *testing.T) {
