@@ -26,6 +26,7 @@ import (
 	"funnel/internal/probe"
 	"funnel/internal/replay"
 	"funnel/internal/sshwire"
+	"funnel/internal/timerslack"
 )
 
 // Exit statuses, as the help tells them. Those of usage are kong's.
@@ -43,6 +44,7 @@ const (
 var version string
 
 func main() {
+	timerslack.Widen()
 	sshwire.CalmCollector()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

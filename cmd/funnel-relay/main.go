@@ -21,6 +21,7 @@ import (
 
 	"funnel/internal/session"
 	"funnel/internal/sshwire"
+	"funnel/internal/timerslack"
 )
 
 // Exit statuses, as the help tells them.
@@ -34,6 +35,7 @@ const (
 var version string
 
 func main() {
+	timerslack.Widen()
 	sshwire.CalmCollector()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
