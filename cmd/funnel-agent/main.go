@@ -22,11 +22,10 @@ import (
 
 	"funnel/internal/agent"
 	"funnel/internal/checkup"
+	"funnel/internal/goruntime"
 	"funnel/internal/keys"
 	"funnel/internal/probe"
 	"funnel/internal/replay"
-	"funnel/internal/sshwire"
-	"funnel/internal/timerslack"
 )
 
 // Exit statuses, as the help tells them. Those of usage are kong's.
@@ -44,8 +43,7 @@ const (
 var version string
 
 func main() {
-	timerslack.Widen()
-	sshwire.CalmCollector()
+	goruntime.Calm()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -19,9 +19,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"funnel/internal/goruntime"
 	"funnel/internal/session"
-	"funnel/internal/sshwire"
-	"funnel/internal/timerslack"
 )
 
 // Exit statuses, as the help tells them.
@@ -35,8 +34,7 @@ const (
 var version string
 
 func main() {
-	timerslack.Widen()
-	sshwire.CalmCollector()
+	goruntime.Calm()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

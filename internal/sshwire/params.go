@@ -57,13 +57,4 @@ const (
 	// failWithin bounds how long a write to a closed connection may take to fail:
 	// it has nothing to wait for but the scheduler.
 	failWithin = 100 * time.Millisecond
-
-	// collectorPercent is how much may be allocated between two runs of the
-	// garbage collector, in percent of what is alive, and at least as many
-	// times 4 MiB / 100 (the runtime's own bound): 16 MiB, against the 3 MiB
-	// that an idle program has alive. calmBelow, in bytes, is up to how much
-	// alive that holds: then the two together stay below 40 MiB, and above it
-	// what is alive twice over is more than that.
-	collectorPercent = 400
-	calmBelow        = 8 << 20
 )

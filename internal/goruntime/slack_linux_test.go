@@ -1,4 +1,4 @@
-package timerslack
+package goruntime
 
 import (
 	"encoding/json"
@@ -14,9 +14,9 @@ import (
 )
 
 // childRole is in the environment of the program that a test starts.
-const childRole = "FUNNEL_TEST_WIDEN"
+const childRole = "FUNNEL_TEST_SLACK"
 
-// child is what the program finds after Widen.
+// child is what the program finds after widenSlack.
 type child struct {
 	PID    int
 	Args   []string
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childRole) == "" {
 		os.Exit(m.Run())
 	}
-	Widen()
+	widenSlack()
 	found := child{PID: os.Getpid(), Args: os.Args[1:], Marked: os.Getenv(marker) != "", Main: current()}
 	threads, _ := os.ReadDir("/proc/self/task")
 	for _, thread := range threads {
@@ -61,7 +61,7 @@ func start(t *testing.T, begin time.Duration) child {
 	return found
 }
 
-func TestWiden(t *testing.T) {
+func TestSlackIsWidened(t *testing.T) {
 	found := start(t, usual)
 	require.Equal(t, slack, found.Main)
 	for _, nanoseconds := range found.All {

@@ -1,4 +1,4 @@
-package sshwire
+package goruntime
 
 import (
 	"runtime"
@@ -18,7 +18,7 @@ func TestCollectorTakesLessTheMoreIsAlive(t *testing.T) {
 		debug.SetGCPercent(now)
 		return now
 	}
-	CalmCollector()
+	calmCollector()
 	require.Equal(t, collectorPercent, percent())
 	alive := make([]byte, 4*calmBelow)
 	collected := func(want int) func() bool {

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package timerslack
-
-func widen() {}
