@@ -169,6 +169,7 @@ type guest struct {
 	seen  numbers
 	port  int
 	ports []int // all it had, one after the other
+	taken bool  // another player's datagram came from port since
 }
 
 func startArena(t testing.TB, conn net.PacketConn, wrong *violations) *arena {
@@ -216,14 +217,17 @@ func (a *arena) note(id byte, number uint64, port int) {
 		a.wrong.add("the server got number %d of player %d twice", number, id)
 	}
 	if g.port == port {
+		if g.taken {
+			a.wrong.add("datagrams of player %d came from port %d, and one of another player's between them", id, port)
+		}
 		return
 	}
-	for other, o := range a.players {
-		if o.port == port {
-			a.wrong.add("a datagram of player %d came from port %d, which is player %d's", id, port, other)
-		}
+	// After a new start the agent's sockets are others, and the system may give one
+	// player's a port that another's has just given up. It is mixed up if it is both's.
+	for _, o := range a.players {
+		o.taken = o.taken || o.port == port
 	}
-	g.port = port
+	g.port, g.taken = port, false
 	g.ports = append(g.ports, port)
 }
 
@@ -235,4 +239,25 @@ func (a *arena) ports(id byte) []int {
 		return g.ports
 	}
 	return nil
+}
+
+func TestArenaFindsPlayersMixedUp(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		ports []int // of player 1 and player 2 in turn
+		wrong bool
+	}{
+		{"each its own", []int{10, 20, 10, 20}, false},
+		{"new ones, one of them the other's before", []int{10, 20, 30, 10, 30, 10}, false},
+		{"the same one taken first", []int{10, 20, 10, 10, 30, 10, 30}, false},
+		{"one datagram through the other's", []int{10, 20, 10, 10, 10}, true},
+		{"both through one", []int{10, 10, 10}, true},
+	} {
+		var wrong violations
+		a := &arena{wrong: &wrong, players: make(map[byte]*guest)}
+		for i, port := range test.ports {
+			a.note(byte(1+i%2), uint64(1+i/2), port)
+		}
+		require.Equal(t, test.wrong, len(wrong.all()) > 0, "%s: %v", test.name, wrong.all())
+	}
 }

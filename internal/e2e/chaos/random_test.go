@@ -130,9 +130,11 @@ func (f *fate) run(events []event) {
 	}
 }
 
-// look ends the disturbance of a kill once the agent has said that it is up.
+// look ends the disturbance of a kill once the agent has said that it is up, and
+// the port takes connections: what the agent says may be of a link to the relay of
+// before, whose death can't get through to it.
 func (f *fate) look() {
-	if f.killed != nil && !f.relayDown && !f.agentDown && saidUp(f.w.agent) > f.upBefore {
+	if f.killed != nil && !f.relayDown && !f.agentDown && saidUp(f.w.agent) > f.upBefore && f.w.takesClients() {
 		f.disturbances.end(f.killed)
 		f.killed = nil
 	}

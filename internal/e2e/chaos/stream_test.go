@@ -143,6 +143,17 @@ func (w *world) openStream(ctx context.Context, id uint64, p plan) (*stream, err
 	return &stream{progress: progress{name: fmt.Sprintf("stream %d", id), world: w}, id: id, conn: conn.(*net.TCPConn), plan: p}, nil
 }
 
+// takesClients reports whether the public port takes a connection now.
+func (w *world) takesClients() bool {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	conn, err := w.three.Player.DialContext(ctx, "tcp4", w.public(echoPort))
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
 // startStream keeps a stream going until finish, which wants all to have come
 // back, or the test's end.
 func (w *world) startStream(id uint64, p plan) (s *stream, finish func()) {

@@ -21,7 +21,7 @@ func (v *violations) add(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.count++
-	const most = 30
+	const most = 100
 	if len(v.texts) < most {
 		v.texts = append(v.texts, fmt.Sprintf("%.3fs: ", time.Since(v.begun).Seconds())+fmt.Sprintf(format, args...))
 	}
