@@ -2,6 +2,8 @@ package udpio
 
 import (
 	"net/netip"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,7 +56,7 @@ func TestWaitingSocketHoldsNoBuffers(t *testing.T) {
 		require.Eventually(t, func() bool {
 			batches.mu.Lock()
 			defer batches.mu.Unlock()
-			return server.Stats().Received == 2 && batches.made > 0 && len(batches.idle) == batches.made
+			return server.Stats().Received == 2 && batches.inUse == 0 && len(batches.idle) > 0
 		}, patience, time.Millisecond)
 		require.NoError(t, server.Close())
 		require.Error(t, <-result)
@@ -80,7 +82,29 @@ func TestBatchPoolIsBounded(t *testing.T) {
 	pool.put(taken[2])
 	pool.put(taken[1])
 	require.Same(t, taken[1], pool.get(), "the last used comes first")
-	require.Equal(t, 3, pool.made)
+	require.Equal(t, 2, pool.inUse)
+}
+
+func TestBatchesOfABurstAreGivenUp(t *testing.T) {
+	pool := newBatchPool(8)
+	var collected atomic.Int32
+	var taken []*batch
+	for range pool.most {
+		b := pool.get()
+		runtime.AddCleanup(b, func(struct{}) { collected.Add(1) }, struct{}{})
+		taken = append(taken, b)
+	}
+	for _, b := range taken {
+		pool.put(b)
+	}
+	taken = nil
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return int(collected.Load()) == pool.most-keptBatches
+	}, patience, time.Millisecond)
+	runtime.GC()
+	require.Equal(t, pool.most-keptBatches, int(collected.Load()), "those kept stay")
+	runtime.KeepAlive(pool)
 }
 
 func TestBuffersDoNotOverlap(t *testing.T) {

@@ -36,39 +36,47 @@ func (b *batch) buffer(i int) []byte {
 }
 
 // batchPool keeps batches for reuse, the last used first: its pages are the ones
-// in the processor's cache. A sync.Pool would give up its batches to the garbage
-// collector and then pay for clearing 2 MiB at the next datagram.
+// in the processor's cache. A sync.Pool alone would give them up to the garbage
+// collector and then pay for clearing 2 MiB at the next datagram; here it has what
+// only many sockets readable at once need, so that it is gone soon after them.
 //
-// It makes no more than most of them. Else hundreds of sockets that become
-// readable at once, while the system keeps whoever has the lock their handlers
-// want from running, would take 2 MiB each, and the time to clear them.
+// No more than most are in use at once. Else hundreds of sockets that become
+// readable, while the system keeps whoever has the lock their handlers want from
+// running, would take 2 MiB each, and the time to clear them.
 type batchPool struct {
-	most int
+	most  int
+	spare sync.Pool // of *batch
 
 	mu      sync.Mutex
 	free    sync.Cond
-	idle    []*batch // guarded by mu, as all below
-	made    int
+	idle    []*batch // at most keptBatches; guarded by mu, as all below
+	inUse   int
 	waiting int
 }
 
 func newBatchPool(most int) *batchPool {
 	p := &batchPool{most: most}
 	p.free.L = &p.mu
+	p.spare.New = func() any {
+		b := &batch{memory: make([]byte, BatchSize*slotSize)}
+		b.system.init(b)
+		return b
+	}
 	return p
 }
 
 // batches is shared by all sockets of the process.
 var batches = newBatchPool(max(leastBatches, runtime.NumCPU()))
 
-// get waits while all batches are in use.
+// get waits while as many are in use as may be.
 func (p *batchPool) get() *batch {
 	p.mu.Lock()
-	for len(p.idle) == 0 && p.made == p.most {
+	for p.inUse == p.most {
 		p.waiting++
 		p.free.Wait()
 		p.waiting--
 	}
+	p.inUse++
 	if n := len(p.idle); n > 0 {
 		b := p.idle[n-1]
 		p.idle[n-1] = nil
@@ -76,17 +84,19 @@ func (p *batchPool) get() *batch {
 		p.mu.Unlock()
 		return b
 	}
-	p.made++
 	p.mu.Unlock()
-	b := &batch{memory: make([]byte, BatchSize*slotSize)}
-	b.system.init(b)
-	return b
+	return p.spare.Get().(*batch)
 }
 
 func (p *batchPool) put(b *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = append(p.idle, b)
+	p.inUse--
+	if len(p.idle) < keptBatches {
+		p.idle = append(p.idle, b)
+	} else {
+		p.spare.Put(b)
+	}
 	if p.waiting > 0 {
 		p.free.Signal()
 	}

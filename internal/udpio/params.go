@@ -27,6 +27,10 @@ const (
 	// than there are processors wait for each other only.
 	leastBatches = 16
 
+	// keptBatches is how many receive buffers are kept forever: one for each of two
+	// processors, as more are seldom in use at once.
+	keptBatches = 2
+
 	// maxPending is how many datagrams a Sender collects before it sends them by
 	// itself: more than a 32 KiB buffer of 64-byte records holds.
 	maxPending = 512
