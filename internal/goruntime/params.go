@@ -21,4 +21,13 @@ const (
 	// busySpan is the least processor time that the share is taken over: many
 	// times what a login takes, and soon over for those who have work.
 	busySpan = 100 * time.Millisecond
+
+	// collectedByClock is the time since the last run of the garbage collector from
+	// which on it was the runtime that had this one happen: that does so two minutes
+	// after the last, if nothing has been allocated that would (and this may learn
+	// of a run late).
+	collectedByClock = 110 * time.Second
+
+	// worthReturning, in bytes, is worth another collection, some milliseconds.
+	worthReturning = 2 << 20
 )
