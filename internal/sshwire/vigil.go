@@ -236,11 +236,13 @@ func together(t time.Time, period time.Duration) time.Time {
 // begun is when the process was started.
 var begun = time.Now()
 
-// answerTime is how long an answer may take before there is doubt.
+// answerTime is how long an answer may take before there is doubt. It goes by the
+// kernel's round trip, if that is known: the one of the last question grows with
+// each segment that was lost, and after trouble the next would take longer to see.
 func (w *watch) answerTime() time.Duration {
 	rtt := w.RTT()
-	if info, ok := w.socket.Info(); ok {
-		rtt = max(rtt, info.SRTT)
+	if info, ok := w.socket.Info(); ok && info.SRTT > 0 {
+		rtt = info.SRTT
 	}
 	return answerLeast + min(answerRTTs*rtt, answerMost)
 }
