@@ -18,6 +18,10 @@ var full = os.Getenv("FUNNEL_CHAOS") == "full"
 // the only bound.
 const patience = 60 * time.Second
 
+// memoryPatience is how long an idle program may keep memory it has no use for:
+// the runtime's clock asks for a collection every two minutes.
+const memoryPatience = 5 * time.Minute
+
 // sized is a number of tries, a size or a time in the form that runs.
 func sized[T any](short, long T) T {
 	if full {
