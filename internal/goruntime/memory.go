@@ -8,8 +8,8 @@ import (
 
 // returnMemory gives the system back what the heap has no use for, once a run of
 // the garbage collector comes only span after the last: the program is idle. By
-// itself the runtime keeps as much as it may allocate until the next run, several
-// times what is alive. Stop ends that.
+// itself the runtime does so a run later, minutes, and keeps a tenth of the heap.
+// Stop ends that.
 func returnMemory(span time.Duration) (stop func()) {
 	last := time.Now()
 	return afterEachCollection(func() {
