@@ -33,6 +33,7 @@ type presence struct {
 
 	mu       sync.Mutex
 	link     *link         // guarded by mu, as all below; nil while the agent is away
+	number   uint64        // that the last link was announced with
 	changed  chan struct{} // closed, and made anew, when link or what it confirmed changes
 	lease    *access.Lease // of the last link
 	reviewed *access.Grant // what the bindings were last held against
@@ -55,7 +56,7 @@ func newPresence(r *Relay, l *link, announce sshwire.Announce) *presence {
 	}
 	p := &presence{
 		relay: r, announce: announce, log: log, name: presenceName{l.grant.Fingerprint, announce.Instance},
-		link: l, changed: make(chan struct{}), lease: l.lease, reviewed: l.lease.Grant(),
+		link: l, number: announce.Link, changed: make(chan struct{}), lease: l.lease, reviewed: l.lease.Grant(),
 	}
 	p.carried.all = make(map[uint64]*carriedConn)
 	p.carried.patience = min(time.Duration(announce.Resume)*time.Second, maxResume)
@@ -83,17 +84,22 @@ var (
 // errHandedOver is why a client isn't carried: its binding is another presence's.
 var errHandedOver = errors.New("the port was handed over")
 
-// attach has a new link of its agent serve it, in place of the one before. It is
-// false if the presence has ended.
-func (p *presence) attach(l *link) bool {
+// attach has a new link of its agent serve it, in place of the one before. It
+// fails with errReplaced if the announcement of that number is older, and was held
+// up on its way, and with errNothing if the presence has ended.
+func (p *presence) attach(l *link, number uint64) error {
 	p.mu.Lock()
-	if p.over {
+	switch {
+	case p.over:
 		p.mu.Unlock()
-		return false
+		return errNothing
+	case number < p.number:
+		p.mu.Unlock()
+		return errReplaced
 	}
 	before := p.link
 	away := time.Since(p.since).Round(time.Millisecond)
-	p.link, p.lease = l, l.lease
+	p.link, p.number, p.lease = l, number, l.lease
 	p.unconfirm()
 	p.absence.Stop()
 	p.mu.Unlock()
@@ -104,7 +110,7 @@ func (p *presence) attach(l *link) bool {
 	} else {
 		p.log.Info("agent came back", "remote", l.remote.String(), "away", away, "conns", conns)
 	}
-	return true
+	return nil
 }
 
 // detach takes a link that has ended from it. Without a link it lasts for the

@@ -340,6 +340,32 @@ func TestAnnouncementsThatAreRefused(t *testing.T) {
 	s.requireNothingLeft()
 }
 
+func TestAnAnnouncementHeldUpOnItsWay(t *testing.T) {
+	s := startRelay(t)
+	agent := who("a", 1)
+	agent.Link = 2
+	client, _ := s.join(s.key, agent)
+	port := forward(t, client, "127.0.0.1", 0)
+
+	agent.Link = 1
+	late := s.dialWith(s.agentConfig(s.key))
+	ok, _, err := late.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(agent))
+	require.False(t, ok && err == nil)
+	_ = late.Wait() // for the relay to end it
+	require.Equal(t, uint64(2), s.presenceOf(client).number)
+
+	// Also while the agent is away it takes nothing.
+	s.lose(client)
+	late = s.dialWith(s.agentConfig(s.key))
+	_, _, _ = late.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(agent))
+	_ = late.Wait()
+	require.True(t, accepts(port))
+
+	agent.Link = 3
+	_, known := s.join(s.key, agent)
+	require.True(t, known)
+}
+
 func TestRelayStopsWithAgentsAway(t *testing.T) {
 	s := startRelay(t)
 	var clients []*net.TCPConn

@@ -62,6 +62,9 @@ func (l *link) announce(request *ssh.Request) {
 	p, known, err := l.relay.presences.join(l, message)
 	if err != nil {
 		reply(request, false, nil)
+		if errors.Is(err, errReplaced) {
+			l.end(err)
+		}
 		return
 	}
 	l.presence = p
