@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -107,7 +108,10 @@ func (a *Agent) dialLane(ctx context.Context, reached func()) (*replay.Lane, err
 		lane.Close()
 		return nil, err
 	}
-	dialed := &replay.Lane{Channel: channel, Socket: l.socket, End: lane.Close, Doubtful: l.Doubt, RTT: l.rtt}
+	dialed := &replay.Lane{
+		Channel: channel, Socket: l.socket, End: lane.Close, Doubtful: l.Doubt, RTT: l.rtt,
+		Another: func() (io.ReadWriteCloser, error) { return lane.openSubsystem() },
+	}
 	if len(a.tcp) == 0 {
 		dialed.Up = func() { a.uptime.up(l) }
 		dialed.Down = func(cause error) { a.uptime.down(l, cause) }
@@ -120,6 +124,9 @@ type laneLink struct {
 	*link
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool // guarded by mu; no task begins any more
 }
 
 // start serves the link until Close, and rejects channels for the reason given.
@@ -140,11 +147,27 @@ func (l *laneLink) start(log *slog.Logger, reason string) {
 func (l *laneLink) Close() error {
 	err := l.link.Close()
 	l.cancel()
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.tasks.Wait()
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
+}
+
+// spawn begins tasks that end with the link; false if it has ended.
+func (l *laneLink) spawn(tasks ...func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	for _, task := range tasks {
+		l.tasks.Go(task)
+	}
+	return true
 }
 
 // openSubsystem asks for the UDP subsystem on a new session channel (RFC 4254
@@ -158,8 +181,12 @@ func (l *laneLink) openSubsystem() (ssh.Channel, error) {
 		}
 		return nil, fmt.Errorf("open session: %w", err)
 	}
-	l.tasks.Go(func() { ssh.DiscardRequests(requests) })
-	l.tasks.Go(func() { _, _ = io.Copy(io.Discard, channel.Stderr()) })
+	if !l.spawn(
+		func() { ssh.DiscardRequests(requests) },
+		func() { _, _ = io.Copy(io.Discard, channel.Stderr()) },
+	) {
+		return nil, fmt.Errorf("open session: %w", net.ErrClosed)
+	}
 	request := ssh.Marshal(sshwire.Subsystem{Name: proto.Subsystem})
 	ok, err := channel.SendRequest(sshwire.RequestSubsystem, true, request)
 	if err != nil {

@@ -25,6 +25,20 @@ func TestKilledRelayIsFoundAgain(t *testing.T) {
 	}
 }
 
+// TestKilledRelayNeedsNoSecondLogin before UDP is back: what the relay has
+// forgotten is begun anew on the connection there is.
+func TestKilledRelayNeedsNoSecondLogin(t *testing.T) {
+	r := startRelay(t)
+	udp := udpEcho(t).String()
+	a := r.startAgent(t, "--udp", freePort(t)+":"+udp)
+	public := a.public("udp", udp)
+	r.kill()
+	r.run(t)
+	requireUDPEchoAt(t, public)
+	a.expect(`relay has forgotten the udp session`)
+	require.NotContains(t, a.said(), "refused the lane")
+}
+
 // requireUDPEchoAt is for an address that may be down: each try is a new
 // client.
 func requireUDPEchoAt(t testing.TB, address string) {

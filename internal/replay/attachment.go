@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -35,12 +36,20 @@ func (g *Group) serve(ctx context.Context, dialed *Lane, slot int) error {
 
 	late := time.AfterFunc(helloTimeout, cancel)
 	defer late.Stop()
-	token, err := g.greet(ctx, dialed.Channel, slot)
+	channel := dialed.Channel
+	token, err := g.greet(ctx, channel, slot)
+	if errors.Is(err, errForgotten) && dialed.Another != nil {
+		// What takes the time of a dial is done already.
+		_ = channel.Close()
+		if channel, err = dialed.Another(); err == nil {
+			token, err = g.greet(ctx, channel, slot)
+		}
+	}
 	if err != nil {
 		return err
 	}
 	d := newDelivery(g, token)
-	m, err := mux.Open(dialed.Channel, d.receive)
+	m, err := mux.Open(channel, d.receive)
 	if err != nil {
 		return err
 	}
@@ -56,7 +65,12 @@ func (g *Group) serve(ctx context.Context, dialed *Lane, slot int) error {
 	return a.run(ctx, m)
 }
 
-// greet says hello: it joins the session there is, or begins one.
+// errForgotten is how a relay answers that was started anew.
+var errForgotten = &proto.Error{Code: proto.CodeUnknownSession}
+
+// greet says hello: it joins the session there is, or begins one. An error that is
+// errForgotten means that there is none any more, and that another channel may
+// begin one at once.
 func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (proto.Token, error) {
 	token := g.session()
 	if token == (proto.Token{}) {
@@ -82,7 +96,7 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (pro
 		return token, err
 	}
 	if err := welcome.Err(); err != nil {
-		if welcome.Code == proto.CodeUnknownSession {
+		if errors.Is(err, errForgotten) {
 			g.lost(token)
 		}
 		return token, fmt.Errorf("relay refused the lane: %w", err)

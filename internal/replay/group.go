@@ -31,6 +31,10 @@ type Lane struct {
 	Socket  *tcpio.Socket // the TCP connection below, may be nil
 	End     func() error  // ends the connection; may be called twice
 
+	// Another opens another such channel, for a relay that has refused what was
+	// asked for on the first; may be nil. End ends it, too.
+	Another func() (io.ReadWriteCloser, error)
+
 	// Doubtful says whether the connection may be dead, see keep.Line; may be nil.
 	Doubtful func() (doubt bool, changed <-chan struct{})
 

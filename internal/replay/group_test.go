@@ -108,6 +108,7 @@ func TestGroupAsksForThePortItHad(t *testing.T) {
 	require.Equal(t, token, hello.Session)
 	conn.Close()
 	r = d.accept(proto.Token{}, next)
+	require.EqualValues(t, 2, d.dials.Load(), "another channel of the same connection is enough")
 	bind := await(t, r.messages).(proto.Bind)
 	require.EqualValues(t, 4000, bind.Port)
 	r.send(proto.Refused{Code: proto.CodeInUse})

@@ -2,9 +2,11 @@ package replay
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,8 @@ const (
 type desk struct {
 	*Group
 	t       testing.TB
-	dialed  chan net.Conn // the relay's ends of the lanes
+	dialed  chan net.Conn // the relay's ends of the lanes' channels
+	dials   atomic.Int32
 	bound   chan netip.AddrPort
 	refused chan error
 	down    chan error
@@ -67,17 +70,27 @@ func newDesk(t testing.TB, config Config) *desk {
 		refused: make(chan error, 100), down: make(chan error, 100),
 	}
 	config.Dial = func(ctx context.Context, _ func()) (*Lane, error) {
-		near, far := net.Pipe()
-		select {
-		case d.dialed <- far:
-			line := &doubt{changed: make(chan struct{})}
-			d.mu.Lock()
-			d.lines = append(d.lines, line)
-			d.mu.Unlock()
-			return &Lane{Channel: near, End: near.Close, Doubtful: line.doubtful}, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		d.dials.Add(1)
+		first, err := d.open(ctx)
+		if err != nil {
+			return nil, err
 		}
+		line := &doubt{changed: make(chan struct{})}
+		d.mu.Lock()
+		d.lines = append(d.lines, line)
+		d.mu.Unlock()
+		linkCtx, end := context.WithCancel(context.Background())
+		context.AfterFunc(linkCtx, func() { first.Close() })
+		return &Lane{
+			Channel: first, End: func() error { end(); return nil }, Doubtful: line.doubtful,
+			Another: func() (io.ReadWriteCloser, error) {
+				another, err := d.open(linkCtx)
+				if err == nil {
+					context.AfterFunc(linkCtx, func() { another.Close() })
+				}
+				return another, err
+			},
+		}, nil
 	}
 	config.MaxDelay = time.Hour // no test loses a datagram to a busy machine
 	config.Bound = func(_ int, public netip.AddrPort) { d.bound <- public }
@@ -93,6 +106,17 @@ func newDesk(t testing.TB, config Config) *desk {
 	d.stop = func() { cancel(); <-ended }
 	t.Cleanup(d.stop)
 	return d
+}
+
+// open makes a channel whose other end the test takes from dialed.
+func (d *desk) open(ctx context.Context) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case d.dialed <- far:
+		return near, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // await gets the next of what comes.

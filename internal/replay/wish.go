@@ -59,6 +59,7 @@ func (g *Group) lost(token proto.Token) {
 	}
 	g.mu.Unlock()
 	if present {
+		g.config.Log.Info("relay has forgotten the udp session")
 		g.endFlows(everyFlow)
 	}
 }
