@@ -97,9 +97,8 @@ type Agent struct {
 	lasting context.Context // ends with Run, which sets it
 	started time.Time
 
-	gatewayPorts  sync.Once                    // warns of sshd's default
-	group         atomic.Pointer[replay.Group] // carries UDP, once Run has begun and if there is any
-	announcements atomic.Uint64                // made so far
+	gatewayPorts sync.Once                    // warns of sshd's default
+	group        atomic.Pointer[replay.Group] // carries UDP, once Run has begun and if there is any
 }
 
 // New checks config. It opens nothing.

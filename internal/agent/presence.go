@@ -23,7 +23,7 @@ func (t *tcpLink) announce() error {
 	seconds := min(t.agent.config.TCPResume/time.Second, math.MaxUint32)
 	request := ssh.Marshal(sshwire.Announce{
 		Agent: string(who.Agent[:]), Generation: who.Generation, Instance: string(who.Run[:]),
-		Link: t.agent.announcements.Add(1), Resume: uint32(seconds), // #nosec G115 -- bounded above, and flags are not negative
+		Resume: uint32(seconds), // #nosec G115 -- bounded above, and flags are not negative
 	})
 	ok, reply, err := t.link.SendRequest(sshwire.RequestAnnounce, true, request)
 	if err != nil {

@@ -239,7 +239,7 @@ func (o *taken) pick(n int) ssh.Channel {
 func (x *attacker) announce() {
 	id := func(b byte) string { return strings.Repeat(string(rune('a'+b%3)), sshwire.IDSize) }
 	_, _, _ = x.client.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(sshwire.Announce{
-		Agent: id(x.byte()), Generation: uint64(x.byte()), Instance: id(x.byte()), Link: uint64(x.byte()), Resume: uint32(x.byte()),
+		Agent: id(x.byte()), Generation: uint64(x.byte()), Instance: id(x.byte()), Resume: uint32(x.byte()),
 	}))
 }
 

@@ -26,6 +26,7 @@ type link struct {
 	requests  <-chan *ssh.Request   // likewise
 	transport *tcpio.Conn
 	socket    *tcpio.Socket
+	number    uint64        // higher than those of links whose connections came before
 	grant     *access.Grant // as it was at the login: who it is
 	lease     *access.Lease // what it may do
 	remote    netip.AddrPort

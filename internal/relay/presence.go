@@ -33,7 +33,7 @@ type presence struct {
 
 	mu       sync.Mutex
 	link     *link         // guarded by mu, as all below; nil while the agent is away
-	number   uint64        // that the last link was announced with
+	newest   uint64        // the number of the last link
 	changed  chan struct{} // closed, and made anew, when link or what it confirmed changes
 	lease    *access.Lease // of the last link
 	reviewed *access.Grant // what the bindings were last held against
@@ -56,7 +56,7 @@ func newPresence(r *Relay, l *link, announce sshwire.Announce) *presence {
 	}
 	p := &presence{
 		relay: r, announce: announce, log: log, name: presenceName{l.grant.Fingerprint, announce.Instance},
-		link: l, number: announce.Link, changed: make(chan struct{}), lease: l.lease, reviewed: l.lease.Grant(),
+		link: l, newest: l.number, changed: make(chan struct{}), lease: l.lease, reviewed: l.lease.Grant(),
 	}
 	p.carried.all = make(map[uint64]*carriedConn)
 	p.carried.patience = min(time.Duration(announce.Resume)*time.Second, maxResume)
@@ -85,21 +85,21 @@ var (
 var errHandedOver = errors.New("the port was handed over")
 
 // attach has a new link of its agent serve it, in place of the one before. It
-// fails with errReplaced if the announcement of that number is older, and was held
-// up on its way, and with errNothing if the presence has ended.
-func (p *presence) attach(l *link, number uint64) error {
+// fails with errReplaced if there was a newer one: what l announced was held up on
+// its way. It fails with errNothing if the presence has ended.
+func (p *presence) attach(l *link) error {
 	p.mu.Lock()
 	switch {
 	case p.over:
 		p.mu.Unlock()
 		return errNothing
-	case number < p.number:
+	case l.number < p.newest:
 		p.mu.Unlock()
 		return errReplaced
 	}
 	before := p.link
 	away := time.Since(p.since).Round(time.Millisecond)
-	p.link, p.number, p.lease = l, number, l.lease
+	p.link, p.newest, p.lease = l, l.number, l.lease
 	p.unconfirm()
 	p.absence.Stop()
 	p.mu.Unlock()

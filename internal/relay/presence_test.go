@@ -342,27 +342,22 @@ func TestAnnouncementsThatAreRefused(t *testing.T) {
 
 func TestAnAnnouncementHeldUpOnItsWay(t *testing.T) {
 	s := startRelay(t)
-	agent := who("a", 1)
-	agent.Link = 2
-	client, _ := s.join(s.key, agent)
+	announced := ssh.Marshal(who("a", 1))
+	first, second := s.dialWith(s.agentConfig(s.key)), s.dialWith(s.agentConfig(s.key))
+	client, _ := s.join(s.key, who("a", 1))
 	port := forward(t, client, "127.0.0.1", 0)
 
-	agent.Link = 1
-	late := s.dialWith(s.agentConfig(s.key))
-	ok, _, err := late.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(agent))
+	ok, _, err := first.SendRequest(sshwire.RequestAnnounce, true, announced)
 	require.False(t, ok && err == nil)
-	_ = late.Wait() // for the relay to end it
-	require.Equal(t, uint64(2), s.presenceOf(client).number)
+	require.Error(t, first.Wait())
+	require.NotNil(t, s.presenceOf(client))
 
 	// Also while the agent is away it takes nothing.
 	s.lose(client)
-	late = s.dialWith(s.agentConfig(s.key))
-	_, _, _ = late.SendRequest(sshwire.RequestAnnounce, true, ssh.Marshal(agent))
-	_ = late.Wait()
+	_, _, _ = second.SendRequest(sshwire.RequestAnnounce, true, announced)
+	require.Error(t, second.Wait())
 	require.True(t, accepts(port))
-
-	agent.Link = 3
-	_, known := s.join(s.key, agent)
+	_, known := s.join(s.key, who("a", 1))
 	require.True(t, known)
 }
 

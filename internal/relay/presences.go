@@ -29,13 +29,13 @@ func newPresences(r *Relay) *presences {
 
 // join has a link serve the presence that its agent announces, which is made if
 // it isn't there: known says that it was. Of two links that announce the same
-// instance the one with the higher number stays.
+// instance the one whose connection came last stays.
 func (s *presences) join(l *link, announce sshwire.Announce) (p *presence, known bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p = s.announced[presenceName{l.grant.Fingerprint, announce.Instance}]
 	if p != nil {
-		switch err := p.attach(l, announce.Link); err {
+		switch err := p.attach(l); err {
 		case nil:
 			return p, true, nil
 		case errReplaced:

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -79,6 +80,7 @@ type Relay struct {
 	turnedAway obs.Throttle // clients that are reset
 	starved    obs.Trouble  // the system gives no connections
 	spare      *resume.Spare
+	arrivals   atomic.Uint64 // connections so far
 
 	listeners []net.Listener // owned by who calls Listen and Run
 
@@ -190,7 +192,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	for _, listener := range r.listeners {
 		accepting.Go(func() {
 			r.accept(ctx, listener, func(conn net.Conn) {
-				links.Go(func() { r.serve(linksCtx, conn) })
+				number := r.arrivals.Add(1)
+				links.Go(func() { r.serve(linksCtx, conn, number) })
 			})
 		})
 	}
@@ -215,8 +218,9 @@ func (r *Relay) closeListeners() {
 	}
 }
 
-// serve is one connection from its beginning to its end.
-func (r *Relay) serve(ctx context.Context, conn net.Conn) {
+// serve is one connection from its beginning to its end. Its number is higher than
+// that of all that came before.
+func (r *Relay) serve(ctx context.Context, conn net.Conn, number uint64) {
 	defer conn.Close()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -230,6 +234,7 @@ func (r *Relay) serve(ctx context.Context, conn net.Conn) {
 	if err != nil {
 		return
 	}
+	l.number = number
 	r.startups.remember(remote.Addr(), time.Now())
 	l.run(ctx, end)
 }

@@ -11,8 +11,8 @@ const (
 	// RequestAnnounce comes before the first forward of a link: an Announce,
 	// answered by an Announced. The relay keeps what belongs to the instance
 	// for a while when the link is lost; the next link that announces it goes on
-	// with it, and replaces the one before if that is still there. What was
-	// announced before, and comes late, gets a failure and the end of its link.
+	// with it, and replaces the one before if that is still there. Where the
+	// one before announces it afterwards, that was held up on its way: it fails.
 	RequestAnnounce = "announce@funnel.internal"
 
 	// RequestLeave says that the agent goes for good: the relay closes its ports
@@ -28,7 +28,6 @@ type Announce struct {
 	Agent      string // IDSize bytes, the same whenever the agent runs: its ID
 	Generation uint64 // higher each time it is started: takes ports from lower ones
 	Instance   string // IDSize bytes, drawn each time it is started
-	Link       uint64 // higher on each link that the instance announces itself on
 	Resume     uint32 // for how many seconds conns may outlive a link; 0: not at all
 }
 
