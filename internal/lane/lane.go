@@ -120,7 +120,7 @@ func (l *Lane) Flush() {
 }
 
 // Answer queues a record that isn't a datagram and leaves the writing to Run:
-// for whoever reads a lane and so must never wait for a write.
+// for whoever must never wait for a write, as those who read a lane.
 func (l *Lane) Answer(record []byte) {
 	l.pushRecord(record)
 	if l.begin() {

@@ -109,14 +109,15 @@ func (s *Set) Playing() bool {
 }
 
 // SendRecord sends a record that isn't a datagram over any lane, or drops it if
-// there is none. Flush must follow.
+// there is none. It leaves the writing to the lane, and never waits.
 func (s *Set) SendRecord(record []byte) {
 	if lanes := *s.lanes.Load(); len(lanes) > 0 {
-		lanes[0].pushRecord(record)
+		lanes[0].Answer(record)
 	}
 }
 
-// Flush sends what was queued.
+// Flush sends what was queued. It may wait for a peer that takes nothing: its
+// caller holds nothing that others need.
 func (s *Set) Flush() {
 	lanes := *s.lanes.Load()
 	for _, l := range lanes {

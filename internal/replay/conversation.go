@@ -31,6 +31,7 @@ func (c *conversation) run() {
 	defer c.group.readers.Done()
 	for {
 		err := c.conn.Receive(c.receive)
+		c.group.set.Flush() // which may wait, and so doesn't hold the batch of messages
 		if err == nil {
 			continue
 		}
@@ -51,7 +52,6 @@ func (c *conversation) receive(messages []udpio.Message) {
 	for i := range messages {
 		g.set.Send(c.Flow, messages[i].Data, now)
 	}
-	g.set.Flush()
 }
 
 // touch notes that the target has just spoken. It reports false if the flow has
@@ -192,7 +192,6 @@ func (g *Group) endGone(ended []*conversation) {
 		c.conn.Close()
 		g.set.SendRecord(proto.AppendGone(nil, c.ID, proto.GoneIdle))
 	}
-	g.set.Flush()
 }
 
 // sweepFlows ends idle flows, and comes again while flows are left.

@@ -35,7 +35,8 @@ var openGrant = grantFunc(func(host string, port uint16, try func(string, uint16
 // desk is a registry under test.
 type desk struct {
 	*Registry
-	t testing.TB
+	t    testing.TB
+	wrap func(net.Conn) net.Conn // the relay's ends of lanes, unless nil
 }
 
 func newDesk(t testing.TB, config Config) *desk {
@@ -111,6 +112,9 @@ func (d *desk) greetAs(peer Peer, hello proto.Hello) (*agent, proto.Welcome) {
 	d.t.Helper()
 	hello.Version, hello.Lowest, hello.Name = proto.Version, proto.LowestVersion, "test"
 	near, far := net.Pipe()
+	if d.wrap != nil {
+		near = d.wrap(near)
+	}
 	a := &agent{
 		t: d.t, conn: far, messages: make(chan proto.Message, 100), records: make(chan any, 1000),
 		ended: d.serve(near, peer),

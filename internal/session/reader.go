@@ -18,6 +18,7 @@ func (b *binding) run(conn *udpio.Conn) {
 	r := reader{binding: b, conn: conn}
 	for {
 		err := conn.Receive(r.receive)
+		b.session.set.Flush()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -37,7 +38,9 @@ type reader struct {
 	evicted []uint32
 }
 
-// receive finds each datagram's flow, all under one lock, and sends it.
+// receive finds each datagram's flow, all under one lock, and queues it. It writes
+// nothing: a write may wait for the agent for as long as the agent likes, and the
+// batch of messages is one of a few that the relay has for all agents.
 func (r *reader) receive(messages []udpio.Message) {
 	s := r.binding.session
 	now := lane.Now()
@@ -68,10 +71,7 @@ func (r *reader) receive(messages []udpio.Message) {
 		}
 		s.set.Send(f, messages[i].Data, now)
 	}
-	s.set.Flush()
-	if len(r.evicted) > 0 {
-		s.sendGone(r.evicted, proto.GoneEvicted)
-	}
+	s.sendGone(r.evicted, proto.GoneEvicted)
 }
 
 // open begins a flow. The session is locked. nil means that it is closed, or

@@ -252,13 +252,9 @@ func (s *Session) sweepEvery() time.Duration { return min(s.config.Idle/sweepPar
 
 // sendGone tells the agent of flows that ended here.
 func (s *Session) sendGone(flows []uint32, reason proto.GoneReason) {
-	if len(flows) == 0 {
-		return
-	}
 	for _, id := range flows {
 		s.set.SendRecord(proto.AppendGone(nil, id, reason))
 	}
-	s.set.Flush()
 }
 
 // reportDrops says now and then what was lost since the last time.
