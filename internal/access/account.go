@@ -181,13 +181,17 @@ func (l *Lease) TakeConn() (release func(), ok bool) {
 	return sync.OnceFunc(func() { grant.account.conns.Add(-1) }), true
 }
 
+// NewFlow says whether a UDP flow may begin now; false if the key begins them too
+// fast.
+func (l *Lease) NewFlow() bool {
+	limiter := l.Grant().account.newFlows.limiter.Load()
+	return limiter == nil || limiter.Allow()
+}
+
 // TakeFlow counts one more UDP flow, until GiveFlow is called; false if the key
-// may have no more or begins them too fast.
+// may have no more.
 func (l *Lease) TakeFlow() bool {
 	grant := l.Grant()
-	if limiter := grant.account.newFlows.limiter.Load(); limiter != nil && !limiter.Allow() {
-		return false
-	}
 	return take(&grant.account.flows, grant.Limits.Flows)
 }
 

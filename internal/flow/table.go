@@ -78,6 +78,19 @@ func (t *Table[F]) AddPending(id uint32, value F, now time.Duration) (added, evi
 	return t.add(id, value, now, true)
 }
 
+// EvictPending removes and returns the pending flow that was idle the longest, for
+// its owner to end; nil if none is pending.
+func (t *Table[F]) EvictPending() *Entry[F] {
+	e := t.pending.oldest
+	if e != nil {
+		t.Remove(e)
+	}
+	return e
+}
+
+// Pending is the number of pending flows.
+func (t *Table[F]) Pending() int { return t.pending.length }
+
 func (t *Table[F]) add(id uint32, value F, now time.Duration, pending bool) (added, evicted *Entry[F]) {
 	if len(t.byID) >= t.max {
 		evicted = t.pending.oldest
@@ -169,10 +182,14 @@ func (t *Table[F]) queue(e *Entry[F]) *queue[F] {
 }
 
 // queue holds entries in the order of their use.
-type queue[F any] struct{ oldest, newest *Entry[F] }
+type queue[F any] struct {
+	oldest, newest *Entry[F]
+	length         int
+}
 
 // push adds e as the one used last.
 func (q *queue[F]) push(e *Entry[F]) {
+	q.length++
 	e.older, e.newer = q.newest, nil
 	if q.newest != nil {
 		q.newest.newer = e
@@ -183,6 +200,7 @@ func (q *queue[F]) push(e *Entry[F]) {
 }
 
 func (q *queue[F]) remove(e *Entry[F]) {
+	q.length--
 	if e.older != nil {
 		e.older.newer = e.newer
 	} else {

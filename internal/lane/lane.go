@@ -20,7 +20,7 @@ import (
 
 // Config is what a Lane needs to know.
 type Config struct {
-	Slot     int           // 0 to MaxLanes-1, unique among the live lanes of a Set
+	Slot     int           // 0 to MaxSlots-1, unique among the live lanes of a Set
 	Mux      *mux.Mux      // the Lane is the only one to write its frames
 	Socket   *tcpio.Socket // the TCP connection below, nil if there is none to ask
 	MaxDelay time.Duration // age at which a datagram is dropped

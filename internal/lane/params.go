@@ -12,6 +12,10 @@ const (
 	// (flow.Flow.Header), and more than a few gain nothing.
 	MaxLanes = 16
 
+	// MaxSlots is how many lanes a session may have for a moment: each may be
+	// replaced by another before it has ended.
+	MaxSlots = 2 * MaxLanes
+
 	// DefaultMaxDelay is the age at which a datagram isn't worth sending any
 	// more: a game has long corrected for it by then.
 	DefaultMaxDelay = 200 * time.Millisecond

@@ -31,6 +31,11 @@ func (c *Counter) Give() {
 	}
 }
 
+// Crowded reports whether less than an eighth of the places is left.
+func (c *Counter) Crowded() bool {
+	return c != nil && c.most > 0 && c.count.Load() >= c.most-c.most/8
+}
+
 // Count is how many there are.
 func (c *Counter) Count() int {
 	if c == nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"funnel/internal/tcpio"
 )
 
 // listenConfig is without multipath TCP, which Go turns on for listeners where
@@ -64,7 +66,7 @@ func listenLocalhost(port uint16) ([]net.Listener, uint16, error) {
 		var first net.Listener
 		var bound uint16
 		first, bound, err = listenOne("tcp4", "127.0.0.1", port)
-		if isUnsupported(err) {
+		if tcpio.IsFamilyMissing(err) {
 			first, bound, err = listenOne("tcp6", "::1", port)
 			return []net.Listener{first}, bound, err
 		}
@@ -76,7 +78,7 @@ func listenLocalhost(port uint16) ([]net.Listener, uint16, error) {
 		switch {
 		case err == nil:
 			return []net.Listener{first, second}, bound, nil
-		case isUnsupported(err):
+		case tcpio.IsFamilyMissing(err):
 			return []net.Listener{first}, bound, nil
 		}
 		_ = first.Close()
@@ -85,13 +87,6 @@ func listenLocalhost(port uint16) ([]net.Listener, uint16, error) {
 		}
 	}
 	return nil, 0, err
-}
-
-// isUnsupported says whether err means that this host lacks the address family
-// or its loopback address.
-func isUnsupported(err error) bool {
-	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) ||
-		errors.Is(err, syscall.EPROTONOSUPPORT)
 }
 
 // explainListen says why the system didn't let us listen, to a person who

@@ -59,6 +59,7 @@ func (l *link) serveUDP(ctx context.Context, channel ssh.Channel) {
 		Fingerprint: l.grant.Fingerprint,
 		Name:        nameOf(l.grant),
 		Remote:      l.remote.String(),
+		Arrival:     l.number,
 		Grant:       l.lease,
 		Lease:       l.lease,
 		Socket:      l.socket,

@@ -22,6 +22,8 @@ type attachment struct {
 	number  uint8              // that the agent gave the lane; 0 for none
 	outbox  chan proto.Message // to the agent; never closed
 	cancel  context.CancelFunc // ends the lane
+
+	replaced bool // another has its place, and it is to end; guarded by session.mu
 }
 
 // outboxSize bounds the control messages waiting for an agent: an answer for

@@ -49,7 +49,11 @@ func (s *Session) open(m proto.Bind, grant Grant) proto.Message {
 	var sockets []*udpio.Conn
 	port, err := grant.Bind("udp", m.Host, m.Port, func(host string, port uint16) (uint16, error) {
 		var err error
-		sockets, err = s.openOrTake(host, port)
+		if m.Port == 0 { // another one is as good
+			sockets, err = openSockets(host, port)
+		} else {
+			sockets, err = s.openOrTake(host, port)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -128,6 +132,12 @@ func (s *Session) unbind(forward uint32) proto.Message {
 // remove takes b and its flows out. The session is locked.
 func (s *Session) remove(b *binding) {
 	delete(s.bindings, b.forward)
+	s.endFlows(b)
+}
+
+// endFlows ends b's flows, and lets no other begin. It may be called again. The
+// session is locked.
+func (s *Session) endFlows(b *binding) {
 	for _, e := range b.flows {
 		s.flows.Remove(e)
 		s.giveFlow()

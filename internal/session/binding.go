@@ -9,6 +9,7 @@ import (
 	"funnel/internal/access"
 	"funnel/internal/flow"
 	"funnel/internal/limit"
+	"funnel/internal/tcpio"
 	"funnel/internal/udpio"
 	"funnel/proto"
 )
@@ -56,16 +57,36 @@ func openSockets(host string, port uint16) ([]*udpio.Conn, error) {
 		}
 		return []*udpio.Conn{conn}, nil
 	}
-	v4, err := udpio.Listen("udp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), udpio.Options{})
-	if err != nil {
-		return nil, err
+	return openLocalhost(port)
+}
+
+// openLocalhost opens sockets on one port of both loopback addresses, or of the one
+// that this host has.
+func openLocalhost(port uint16) ([]*udpio.Conn, error) {
+	var err error
+	for range localhostTries {
+		var first, second *udpio.Conn
+		first, err = udpio.Listen("udp4", netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), udpio.Options{})
+		if tcpio.IsFamilyMissing(err) {
+			first, err = udpio.Listen("udp6", netip.AddrPortFrom(netip.IPv6Loopback(), port), udpio.Options{})
+			return []*udpio.Conn{first}, err
+		}
+		if err != nil {
+			return nil, err
+		}
+		second, err = udpio.Listen("udp6", netip.AddrPortFrom(netip.IPv6Loopback(), first.LocalAddr().Port()), udpio.Options{})
+		switch {
+		case err == nil:
+			return []*udpio.Conn{first, second}, nil
+		case tcpio.IsFamilyMissing(err):
+			return []*udpio.Conn{first}, nil
+		}
+		_ = first.Close()
+		if port != 0 {
+			break // only a port of the system's choice is worth another try
+		}
 	}
-	v6, err := udpio.Listen("udp6", netip.AddrPortFrom(netip.IPv6Loopback(), v4.LocalAddr().Port()), udpio.Options{})
-	if err != nil {
-		// A host without IPv6 has half a localhost; that is all of it there.
-		return []*udpio.Conn{v4}, nil
-	}
-	return []*udpio.Conn{v4, v6}, nil
+	return nil, err
 }
 
 // literal is the address to bind for host, the zero Addr for every address.

@@ -14,31 +14,51 @@ import (
 )
 
 // admit says whether a client may begin a flow, which then counts until
-// giveFlow, or why not. The session is locked.
-func (b *binding) admit(client netip.Addr) (reason obs.Drop, ok bool) {
-	s := b.session
-	r := s.registry
-	if !r.config.Networks.Allows(client, "udp", b.port) {
+// giveFlow, or why not. Where there is no place for it a flow that is pending gives
+// way. The session is locked.
+func (r *reader) admit(client netip.Addr) (reason obs.Drop, ok bool) {
+	b, s := r.binding, r.binding.session
+	if !s.config.Networks.Allows(client, "udp", b.port) {
 		return obs.DropForbidden, false
 	}
 	now := time.Now()
-	if !r.newcomers.Take(limit.Source(client, newcomerBits4, newcomerBits6), now) || !b.newcomers.Take(netip.Prefix{}, now) {
+	newcomers := s.registry.newcomers
+	if !newcomers.Take(limit.Source(client, newcomerBits4, newcomerBits6), now) || !b.newcomers.Take(netip.Prefix{}, now) {
 		return obs.DropNewcomer, false
 	}
-	if !r.config.AllFlows.Take() {
+	if s.lease != nil && !s.lease.NewFlow() {
 		return obs.DropFlowLimit, false
+	}
+	if s.takeFlow() {
+		return 0, true
+	}
+	r.forget(s.flows.EvictPending())
+	if s.takeFlow() {
+		return 0, true
+	}
+	return obs.DropFlowLimit, false
+}
+
+// takeFlow counts one flow more, if the relay and the key have a place for it. The
+// last places of the relay are for those who have few pending flows: so sources
+// that are forged for one agent's ports leave some to the others. The session is
+// locked.
+func (s *Session) takeFlow() bool {
+	all := s.config.AllFlows
+	if s.flows.Pending() >= fewPending && all.Crowded() || !all.Take() {
+		return false
 	}
 	if s.lease != nil && !s.lease.TakeFlow() {
-		r.config.AllFlows.Give()
-		return obs.DropFlowLimit, false
+		all.Give()
+		return false
 	}
-	return 0, true
+	return true
 }
 
 // giveFlow counts one flow less: each that was admitted is given back once, when
 // it leaves the table.
 func (s *Session) giveFlow() {
-	s.registry.config.AllFlows.Give()
+	s.config.AllFlows.Give()
 	if s.lease != nil {
 		s.lease.GiveFlow()
 	}

@@ -55,6 +55,14 @@ const (
 	newcomerBurst       = 8
 	newcomerPortBurst   = 2
 
+	// localhostTries is how often a free port is asked of the kernel that must be
+	// free in both families.
+	localhostTries = 16
+
+	// fewPending is how many pending flows don't count as a flood: as many players
+	// as join a full server at once.
+	fewPending = 64
+
 	// newcomerNetworks is for how many networks that is told apart, in 16 bytes
 	// each; newcomerBits4 and newcomerBits6 are what of an address is its
 	// network: the smallest that is routed by itself, and what a site is given

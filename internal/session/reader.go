@@ -82,7 +82,7 @@ func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation]
 		s.drops.Add(obs.DropUnknown, 1)
 		return nil
 	}
-	if reason, ok := b.admit(from.remote.Addr()); !ok {
+	if reason, ok := r.admit(from.remote.Addr()); !ok {
 		s.drops.Add(reason, 1)
 		return nil
 	}
@@ -98,10 +98,7 @@ func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation]
 		conn:    r.conn,
 	}
 	e, evicted := s.flows.AddPending(c.ID, c, now)
-	if evicted != nil {
-		evicted.Value.binding.forget(evicted)
-		r.evicted = append(r.evicted, evicted.ID)
-	}
+	r.forget(evicted)
 	if e == nil {
 		s.giveFlow()
 		s.drops.Add(obs.DropFlowLimit, 1)
@@ -113,4 +110,13 @@ func (r *reader) open(from origin, now time.Duration) *flow.Entry[*conversation]
 		s.sweep.Reset(s.sweepEvery())
 	}
 	return e
+}
+
+// forget takes a flow out of its binding that was evicted, unless it is nil, and
+// has the agent be told. The session is locked.
+func (r *reader) forget(evicted *flow.Entry[*conversation]) {
+	if evicted != nil {
+		evicted.Value.binding.forget(evicted)
+		r.evicted = append(r.evicted, evicted.ID)
+	}
 }

@@ -29,6 +29,7 @@ type Peer struct {
 	Fingerprint string        // of its key: lanes join only sessions of the same one
 	Name        string        // of its key, for logs
 	Remote      string        // its address, for logs
+	Arrival     uint64        // higher than that of connections that came before
 	Grant       Grant         // what it may bind
 	Lease       *access.Lease // what it may use, and may lose; nil is no limit
 	Socket      *tcpio.Socket // the lane's TCP connection, may be nil

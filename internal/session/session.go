@@ -37,7 +37,7 @@ type Session struct {
 	binds sync.Mutex // held while a socket is opened: the same forward may be asked for on two lanes
 
 	mu       sync.Mutex
-	slots    [lane.MaxLanes]*attachment // guarded by mu, as all below
+	slots    [lane.MaxSlots]*attachment // guarded by mu, as all below
 	lease    *access.Lease              // of the last lane that came; nil is no limit
 	grant    *access.Grant              // what the bindings were last held against
 	lanes    int
@@ -81,20 +81,30 @@ func newSession(r *Registry, token proto.Token, hello proto.Hello, peer Peer) *S
 	return s
 }
 
-// attach reserves a slot for a lane, and ends the one whose place it takes.
+// attach reserves a slot for a lane, and ends the one whose place it takes: that
+// has its slot until it is gone.
 func (s *Session) attach(a *attachment) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, other := range s.slots {
-		if other != nil && a.number != 0 && other.number == a.number {
-			other.cancel()
-		}
-	}
 	if s.closed {
 		return &proto.Error{Code: proto.CodeUnknownSession, Text: "the session has just ended; start a new one"}
 	}
+	lanes := 0
+	for _, other := range s.slots {
+		switch {
+		case other == nil || other.replaced:
+		case a.number != 0 && other.number == a.number:
+			if a.peer.Arrival < other.peer.Arrival {
+				return &proto.Error{Code: proto.CodeFailed, Text: "a newer connection has the place of this lane"}
+			}
+			other.replaced = true
+			other.cancel()
+		default:
+			lanes++
+		}
+	}
 	for slot := range s.slots {
-		if s.slots[slot] != nil {
+		if s.slots[slot] != nil || lanes == lane.MaxLanes {
 			continue
 		}
 		s.slots[slot] = a
@@ -200,10 +210,9 @@ func (s *Session) endLocked(code proto.Code, why string) {
 	s.grace.Stop()
 	bindings := slices.Collect(maps.Values(s.bindings))
 	lanes := s.slots
-	s.flows.All(func(e *flow.Entry[*conversation]) {
-		s.flows.Remove(e)
-		s.giveFlow()
-	})
+	for _, b := range bindings {
+		s.endFlows(b)
+	}
 	s.mu.Unlock()
 
 	for _, b := range bindings {

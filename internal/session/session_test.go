@@ -162,6 +162,27 @@ func TestSessionBoundsItsLanes(t *testing.T) {
 	d.join(key("a"), a.token)
 }
 
+// TestLanesOfAFullSessionAreReplaced at once, each by one that was dialled later.
+func TestLanesOfAFullSessionAreReplaced(t *testing.T) {
+	d := newDesk(t, Config{})
+	peer := key("a")
+	peer.Arrival = 5
+	first := d.joinAs(peer, proto.Hello{Lane: 1})
+	for n := uint8(2); n <= lane.MaxLanes; n++ {
+		d.joinAs(peer, proto.Hello{Session: first.token, Lane: n})
+	}
+	peer.Arrival = 7
+	second := d.joinAs(peer, proto.Hello{Session: first.token, Lane: 1})
+	first.awaitEnd()
+
+	// The hello of one that was dialled before may come late.
+	peer.Arrival = 6
+	late, welcome := d.greetAs(peer, proto.Hello{Session: first.token, Lane: 1})
+	require.Equal(t, proto.CodeFailed, welcome.Code)
+	late.awaitEnd()
+	second.none()
+}
+
 func TestRegistryBoundsAKeysSessions(t *testing.T) {
 	r := newDesk(t, Config{}).Registry
 	for range maxSessions {

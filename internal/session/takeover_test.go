@@ -1,6 +1,8 @@
 package session
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -119,4 +121,32 @@ func TestALaneIsReplacedWhereThereIsRoomForNoOther(t *testing.T) {
 		return welcome.Err() == nil
 	}, patience, 10*tick)
 	_ = first.awaitEnd()
+}
+
+// TestAnyPortIsNoAbsentAgents: who asks for no port in particular takes none away.
+func TestAnyPortIsNoAbsentAgents(t *testing.T) {
+	d := newDesk(t, Config{})
+	absent := d.join(key("a"), proto.Token{})
+	public := absent.bind(1, 0)
+	absent.leave()
+	peer := key("a")
+	peer.Grant = grantFunc(func(host string, _ uint16, try func(string, uint16) (uint16, error)) (uint16, error) {
+		_, err := try(host, public.Port())
+		require.True(t, addressInUse(err))
+		return try(host, 0)
+	})
+	require.NotEqual(t, public, d.join(peer, proto.Token{}).bind(1, 0))
+	require.Equal(t, public, d.join(key("a"), absent.token).bind(1, 0))
+}
+
+func TestLocalhostIsBothFamiliesOrNothing(t *testing.T) {
+	other, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	require.NoError(t, err)
+	defer func() { _ = other.Close() }()
+	port := other.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	a := newDesk(t, Config{}).join(key("a"), proto.Token{})
+	require.Equal(t, proto.CodeInUse, a.refusal(proto.Bind{Forward: 1, Host: "localhost", Port: port}))
+	require.True(t, free(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)), "nothing is left of it")
+	a.send(proto.Bind{Forward: 1, Host: "localhost"})
+	require.IsType(t, proto.Bound{}, a.message())
 }
