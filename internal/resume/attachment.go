@@ -53,8 +53,9 @@ func (c *Conn) attach(channel ssh.Channel, requests <-chan *ssh.Request, admit f
 	c.channels++
 	c.away.stop()
 	a.told = c.in.position()
-	if !a.owes {
-		c.in.told = a.told
+	c.in.told = a.told
+	if a.owes {
+		c.in.told = 0 // the other end waits to hear it on this channel, whatever it heard before
 	}
 	c.at = a
 	c.tasks.Go(func() { c.drain(a) })

@@ -73,7 +73,7 @@ func (c *Conn) conclude(err error, tell bool) {
 	switch {
 	case a != nil:
 		c.tasks.Go(func() { closeChannel(a.channel, tell) })
-	case tell && c.channels > 0:
+	case tell && c.channels > 0 && !c.orphaned: // there may be a next one
 		c.state = telling
 		c.room.Broadcast()
 		c.attached.Broadcast()

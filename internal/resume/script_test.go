@@ -156,3 +156,33 @@ func TestWindowFullBothWays(t *testing.T) {
 	s.cancel()
 	require.ErrorIs(t, s.end(), context.Canceled)
 }
+
+// TestLocalThatBreaksWhenNobodyComesAnyMore: there is no other end left to be told.
+func TestLocalThatBreaksWhenNobodyComesAnyMore(t *testing.T) {
+	s := newScripted(t, Options{Patience: time.Millisecond})
+	c := s.open()
+	s.local.do(func() { s.local.readErr, s.local.stuck = io.EOF, true })
+	c.heard(t, sshwire.RequestEnd)
+	c.do(func() { c.toRead = stretch(0, 10) })
+	c.ends(10)
+	s.eventually(func() bool { return s.in.complete() })
+	c.Close()
+	s.eventually(func() bool { return s.orphaned })
+	s.local.do(func() { s.local.closed = true })
+	require.ErrorIs(t, s.end(), io.ErrClosedPipe)
+}
+
+// TestAnswerAcksAnEndThatWasAckedBefore: the ack may have been lost with its channel.
+func TestAnswerAcksAnEndThatWasAckedBefore(t *testing.T) {
+	s := newScripted(t, Options{})
+	c := s.open()
+	c.ends(0)
+	c.heard(t, sshwire.RequestAck)
+	s.local.do(func() { s.local.readErr = io.EOF })
+	c.heard(t, sshwire.RequestEnd)
+	c.Close()
+	next := newFakeChannel()
+	s.Answer(next, next.requests, 1)
+	require.Equal(t, ssh.Marshal(sshwire.Ack{Position: 1}), next.heard(t, sshwire.RequestAck))
+	require.NoError(t, s.end())
+}
