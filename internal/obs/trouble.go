@@ -45,6 +45,9 @@ func (t *Trouble) Failed(now time.Time) (unsaid int, tell bool) {
 	return unsaid, true
 }
 
+// Lasts reports whether it failed and hasn't been told to be over.
+func (t *Trouble) Lasts() bool { return t.failing.Load() }
+
 // Worked notes that it went well, and says whether to log that the trouble is over,
 // and how long it lasted.
 func (t *Trouble) Worked(now time.Time) (lasted time.Duration, tell bool) {

@@ -23,7 +23,8 @@ type conversation struct {
 	target netip.AddrPort
 	spoke  time.Duration // when the target last did, within the table's grain; guarded by group.mu
 
-	touched time.Duration // when touch was last called; owned by run
+	touched  time.Duration // when touch was last called; owned by run, as below
+	reported uint64        // errors of the socket that were seen
 }
 
 // run sends the target's replies to the lanes until the socket is closed.
@@ -32,6 +33,10 @@ func (c *conversation) run() {
 	for {
 		err := c.conn.Receive(c.receive)
 		c.group.set.Flush() // which may wait, and so doesn't hold the batch of messages
+		if n := c.conn.Stats().Reported; n != c.reported {
+			c.reported = n
+			c.group.targets[c.Forward].refused()
+		}
 		if err == nil {
 			continue
 		}
@@ -49,6 +54,7 @@ func (c *conversation) receive(messages []udpio.Message) {
 	if now-c.touched >= g.flows.Grain() && !c.touch(now) {
 		return // the relay wouldn't know it
 	}
+	g.targets[c.Forward].answered()
 	for i := range messages {
 		g.set.Send(c.Flow, messages[i].Data, now)
 	}

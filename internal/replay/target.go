@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"funnel/internal/forward"
+	"funnel/internal/obs"
 	"funnel/internal/udpio"
 )
 
@@ -17,6 +18,8 @@ type target struct {
 	index int    // of the forward
 	text  string // host:port
 	fixed bool   // text is an address
+
+	absent obs.Trouble // nobody takes what flows send there
 
 	mu      sync.Mutex
 	ctx     context.Context // guarded by mu: ends look-ups
@@ -67,6 +70,24 @@ func (t *target) current() netip.AddrPort {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.address
+}
+
+// refused notes that the system has said that nobody takes datagrams at the target.
+func (t *target) refused() {
+	if held, tell := t.absent.Failed(time.Now()); tell {
+		t.group.config.Log.Warn("no server at the target", "target", t.text, "held_back", held)
+	}
+}
+
+// answered notes that the target has sent something. It costs nothing while all is
+// well.
+func (t *target) answered() {
+	if !t.absent.Lasts() {
+		return
+	}
+	if lasted, tell := t.absent.Worked(time.Now()); tell {
+		t.group.config.Log.Info("a server is at the target again", "target", t.text, "duration", lasted.Round(time.Millisecond))
+	}
 }
 
 func (t *target) lookUp(ctx context.Context) {

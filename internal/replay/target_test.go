@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -71,6 +72,47 @@ func TestNameThatFailsIsToldOnce(t *testing.T) {
 	}
 	require.Equal(t, 2, strings.Count(text.String(), "has no address"))
 	require.Equal(t, 1, strings.Count(text.String(), "has an address again"))
+}
+
+// records is a log whose messages a test waits for.
+type records struct {
+	slog.Handler
+	messages chan string
+}
+
+func (r records) Handle(_ context.Context, record slog.Record) error {
+	r.messages <- record.Message
+	return nil
+}
+
+func (r records) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+// TestTargetWithoutServerIsToldOnce, by what the system says about the datagrams.
+func TestTargetWithoutServerIsToldOnce(t *testing.T) {
+	absent, f := server(t)
+	log := records{slog.DiscardHandler, make(chan string, 100)}
+	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1, Log: slog.New(log)})
+	r := d.accept(proto.Token{}, token)
+	r.grant(27015)
+	await(t, d.bound)
+	require.NoError(t, absent.Close())
+	r.sendRecords(announce(1, 0), say(1, 1, "x"))
+	require.Equal(t, "no server at the target", await(t, log.messages))
+	for id := uint32(2); id < 10; id++ {
+		r.sendRecords(announce(id, 0), say(id, 1, "x"))
+	}
+	back, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(f.TargetHost), f.TargetPort)))
+	require.NoError(t, err)
+	defer back.Close()
+	r.sendRecords(announce(10, 0), say(10, 1, "ask"))
+	text, client := hear(t, back)
+	for text != "ask" { // the last of those before
+		text, client = hear(t, back)
+	}
+	_, err = back.WriteToUDPAddrPort([]byte("answer"), client)
+	require.NoError(t, err)
+	require.Equal(t, datagram{10, 1, "answer"}, await(t, r.records))
+	require.Empty(t, log.messages, "a server that comes and goes is told about for both once")
 }
 
 // TestNoSocketsIsToldOnce: an address that no socket can be connected to stands
