@@ -66,13 +66,15 @@ func (s *Session) giveFlow() {
 
 // spoke notes that a flow's client sent a datagram. If the target had answered
 // before, the client got the answer, most likely: whoever forges its address
-// doesn't, and isn't there to speak again. The session is locked.
-func (s *Session) spoke(e *flow.Entry[*conversation], now time.Duration) {
+// doesn't, and isn't there to speak again. The first time that is so spoke reports
+// it. The session is locked.
+func (s *Session) spoke(e *flow.Entry[*conversation], now time.Duration) (established bool) {
 	if e.Pending() && e.Value.answered {
 		s.flows.Establish(e, now)
-		return
+		return true
 	}
 	s.flows.Touch(e, now)
+	return false
 }
 
 // Review makes what the operator changed count for the sessions: those whose

@@ -36,6 +36,7 @@ type reader struct {
 	conn    *udpio.Conn
 	found   []*flow.Flow // of each message
 	evicted []uint32
+	met     []*conversation // whose clients are there
 }
 
 // receive finds each datagram's flow, all under one lock, and queues it. It writes
@@ -44,15 +45,15 @@ type reader struct {
 func (r *reader) receive(messages []udpio.Message) {
 	s := r.binding.session
 	now := lane.Now()
-	r.found, r.evicted = r.found[:0], r.evicted[:0]
+	r.found, r.evicted, r.met = r.found[:0], r.evicted[:0], r.met[:0]
 	s.mu.Lock()
 	for i := range messages {
 		from := origin{remote: messages[i].Remote, local: messages[i].Local}
 		e := r.binding.flows[from]
 		if e == nil {
 			e = r.open(from, now)
-		} else {
-			s.spoke(e, now)
+		} else if s.spoke(e, now) {
+			r.met = append(r.met, e.Value)
 		}
 		if e == nil {
 			r.found = append(r.found, nil)
@@ -72,6 +73,9 @@ func (r *reader) receive(messages []udpio.Message) {
 		s.set.Send(f, messages[i].Data, now)
 	}
 	s.sendGone(r.evicted, proto.GoneEvicted)
+	for _, c := range r.met {
+		s.log.Debug("flow established", "address", r.conn.LocalAddr().String(), "client", c.Client.String())
+	}
 }
 
 // open begins a flow. The session is locked. nil means that it is closed, or

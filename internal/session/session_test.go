@@ -58,7 +58,7 @@ func TestSessionAnswersAForwardAgain(t *testing.T) {
 
 func TestSessionRefusesBinds(t *testing.T) {
 	refusals := make(chan string, 10)
-	d := newDesk(t, Config{Log: slog.New(refusalsTo{slog.DiscardHandler, refusals})})
+	d := newDesk(t, Config{Log: slog.New(attributeTo{slog.DiscardHandler, "binding refused", "cause", refusals})})
 	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	defer taken.Close()
@@ -81,26 +81,52 @@ func TestSessionRefusesBinds(t *testing.T) {
 	require.Equal(t, proto.Refused{Forward: 3, Code: proto.CodeDenied}, b.message())
 }
 
-// refusalsTo is a log of which the causes of refused bindings are kept.
-type refusalsTo struct {
+// attributeTo is a log of which one attribute of one event is kept.
+type attributeTo struct {
 	slog.Handler
-	causes chan<- string
+	event, key string
+	values     chan<- string
 }
 
-func (r refusalsTo) Enabled(context.Context, slog.Level) bool { return true }
+func (to attributeTo) Enabled(context.Context, slog.Level) bool { return true }
 
-func (r refusalsTo) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (to attributeTo) WithAttrs([]slog.Attr) slog.Handler { return to }
 
-func (r refusalsTo) Handle(_ context.Context, record slog.Record) error {
-	if record.Message == "binding refused" {
+func (to attributeTo) Handle(_ context.Context, record slog.Record) error {
+	if record.Message == to.event {
 		record.Attrs(func(a slog.Attr) bool {
-			if a.Key == "cause" {
-				r.causes <- a.Value.String()
+			if a.Key == to.key {
+				to.values <- a.Value.String()
 			}
 			return true
 		})
 	}
 	return nil
+}
+
+// TestSessionTellsWhoIsThere, and nothing of who only seems to be.
+func TestSessionTellsWhoIsThere(t *testing.T) {
+	clients := make(chan string, 10)
+	a := newDesk(t, Config{Log: slog.New(attributeTo{slog.DiscardHandler, "flow established", "client", clients})}).join(key("a"), proto.Token{})
+	public := a.bind(1, 0)
+	silent, player := client(t, public), client(t, public)
+	say(t, silent, "x")
+	a.record()
+	a.record()
+	say(t, player, "hello")
+	h := a.record().(proto.FlowHeader)
+	a.record()
+	a.sendRecord(proto.AppendDatagram(nil, h.Flow, 1, []byte("answer")))
+	hear(t, player)
+	say(t, silent, "y")
+	a.record()
+	for range 3 {
+		say(t, player, "thanks")
+		a.record()
+	}
+	a.leave()
+	require.Equal(t, player.LocalAddr().String(), <-clients)
+	require.Empty(t, clients)
 }
 
 func TestSessionUnbindFreesThePort(t *testing.T) {
