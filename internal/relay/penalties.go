@@ -12,27 +12,28 @@ import (
 
 // Penalties are for how long a source is kept out for what it did (sshd_config's
 // PerSourcePenalties). They add up, to at most Max; a source is kept out from
-// when they reach Min until they have run out. The zero Penalties keep nobody
-// out.
+// when they reach Min until they have run out. To come meanwhile adds nothing, as
+// in sshd. The zero Penalties keep nobody out.
 type Penalties struct {
-	AuthFail         time.Duration // for a login that was refused
-	NoAuth           time.Duration // for a connection that tried none
-	GraceExceeded    time.Duration // for one that used up the login grace time
-	RefuseConnection time.Duration // for one that came while kept out
-	Max, Min         time.Duration
-	MaxSources       int // that are remembered, at most
+	AuthFail      time.Duration // for a login that was refused
+	NoAuth        time.Duration // for a connection that tried none
+	GraceExceeded time.Duration // for one that used up the login grace time
+	Max, Min      time.Duration
+	MaxSources    int // that are remembered, at most
 }
 
 // DefaultPenalties are sshd's own (OpenSSH 9.8).
 func DefaultPenalties() Penalties {
 	return Penalties{
-		AuthFail: 5 * time.Second, NoAuth: time.Second, GraceExceeded: 10 * time.Second, RefuseConnection: 10 * time.Second,
+		AuthFail: 5 * time.Second, NoAuth: time.Second, GraceExceeded: 10 * time.Second,
 		Max: 10 * time.Minute, Min: 15 * time.Second, MaxSources: 65536,
 	}
 }
 
 // ParsePenalties reads sshd's form, "authfail:5s noauth:1s max:10m", where what
-// isn't named is as in DefaultPenalties; "yes" for those; or "no" for none.
+// isn't named is as in DefaultPenalties; "yes" for those; or "no" for none. Of
+// sshd's penalties refuseconnection is for an option of its Match blocks, which
+// the relay doesn't have: it is understood and does nothing.
 func ParsePenalties(text string) (Penalties, error) {
 	p := DefaultPenalties()
 	switch text {
@@ -43,7 +44,7 @@ func ParsePenalties(text string) (Penalties, error) {
 	}
 	durations := map[string]*time.Duration{
 		"authfail": &p.AuthFail, "noauth": &p.NoAuth, "grace-exceeded": &p.GraceExceeded,
-		"refuseconnection": &p.RefuseConnection, "max": &p.Max, "min": &p.Min,
+		"refuseconnection": new(time.Duration), "max": &p.Max, "min": &p.Min,
 	}
 	for _, field := range strings.Fields(text) {
 		name, value, _ := strings.Cut(field, ":")
@@ -57,7 +58,7 @@ func ParsePenalties(text string) (Penalties, error) {
 		}
 		target := durations[name]
 		if target == nil {
-			return Penalties{}, fmt.Errorf(`%q is not a penalty: want them as in "authfail:5s noauth:1s grace-exceeded:10s refuseconnection:10s max:10m min:15s", or no`, field)
+			return Penalties{}, fmt.Errorf(`%q is not a penalty: want them as in "authfail:5s noauth:1s grace-exceeded:10s max:10m min:15s", or no`, field)
 		}
 		duration, err := parseSeconds(value)
 		if err != nil {
@@ -159,17 +160,14 @@ func (b *book) shrink(now time.Time) {
 	}
 }
 
-// keepsOut says whether a source is kept out, and adds to its penalty if so.
+// keepsOut says whether a source is kept out. It adds nothing to the penalty:
+// agents that only come again are let in when it has run out.
 func (b *book) keepsOut(remote netip.Addr, now time.Time) bool {
 	if b.free(remote) {
 		return false
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	p := b.sources[b.group(remote)]
-	out := p != nil && p.active && p.until.After(now)
-	b.mu.Unlock()
-	if out {
-		b.add(remote, b.penalties.RefuseConnection, now)
-	}
-	return out
+	return p != nil && p.active && p.until.After(now)
 }

@@ -1,12 +1,17 @@
 package relay
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"funnel/internal/backoff"
 )
 
 func TestParseMaxStartups(t *testing.T) {
@@ -164,7 +169,7 @@ func TestSourcesThatConnectTooOften(t *testing.T) {
 }
 
 func TestParsePenalties(t *testing.T) {
-	p, err := ParsePenalties("authfail:7 noauth:2s max:1m max-sources:9")
+	p, err := ParsePenalties("authfail:7 noauth:2s refuseconnection:1h max:1m max-sources:9")
 	require.NoError(t, err)
 	want := DefaultPenalties()
 	want.AuthFail, want.NoAuth, want.Max, want.MaxSources = 7*time.Second, 2*time.Second, time.Minute, 9
@@ -196,7 +201,11 @@ func TestPenaltiesAddUp(t *testing.T) {
 	require.True(t, b.keepsOut(netip.MustParseAddr("2001:db8::2"), now), "one /64 is one stranger")
 	require.False(t, b.keepsOut(netip.MustParseAddr("2001:db8:0:1::1"), now))
 	for range 200 {
-		require.True(t, b.keepsOut(bad, now), "who goes on is kept out for longer")
+		require.True(t, b.keepsOut(bad, now))
+	}
+	require.False(t, b.keepsOut(bad, now.Add(15*time.Second)), "who comes again is not kept out for longer")
+	for range 200 {
+		require.Zero(t, b.add(bad, b.penalties.AuthFail, now), "logins that were under way")
 	}
 	require.True(t, b.keepsOut(bad, now.Add(9*time.Minute+59*time.Second)))
 	now = now.Add(time.Hour)
@@ -207,6 +216,40 @@ func TestPenaltiesAddUp(t *testing.T) {
 		b.add(fine, b.penalties.AuthFail, now)
 	}
 	require.False(t, b.keepsOut(fine, now))
+}
+
+// An agent whose key was refused for a while, on all of its links, gets in soon
+// after it no longer is, however often the links have tried meanwhile.
+func TestPenaltiesRunOutForWhoComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const outage = 5 * time.Minute
+		b := newBook(Limits{Penalties: DefaultPenalties()}.withDefaults())
+		home, begun := netip.MustParseAddr("192.0.2.1"), time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), outage+b.penalties.Max)
+		defer cancel()
+		var links sync.WaitGroup
+		for range 5 {
+			links.Go(func() {
+				for wait := backoff.New(backoff.Config{}); ; {
+					switch now := time.Now(); {
+					case b.keepsOut(home, now):
+					case now.Sub(begun) < outage:
+						b.add(home, b.penalties.AuthFail, now)
+					default:
+						return
+					}
+					if err := wait.Wait(ctx); err != nil {
+						t.Errorf("kept out: %v", err)
+						return
+					}
+				}
+			})
+		}
+		links.Wait()
+		// What all five add at once, and then each one's wait.
+		most := b.penalties.Min + 5*b.penalties.AuthFail + backoff.DefaultMax
+		require.LessOrEqual(t, time.Since(begun), outage+most)
+	})
 }
 
 func TestPenaltiesAreOfSoManySources(t *testing.T) {
