@@ -78,6 +78,8 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err != nil {
 		return fmt.Errorf("--host-key: %w", err)
 	}
+	manager := dialManager(log)
+	defer manager.close()
 	if err := c.lockDown(path, log); err != nil {
 		return err
 	}
@@ -91,11 +93,11 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		log.Error("no key can log in", "error", err)
 	}
 	greeting.print(streams.out)
-	notify(log, daemon.SdNotifyReady)
+	manager.tell(daemon.SdNotifyReady)
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
-		notify(log, daemon.SdNotifyStopping)
+		manager.tell(daemon.SdNotifyStopping)
 	})
 	err = r.Run(ctx)
 	if !stop() {

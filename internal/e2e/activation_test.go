@@ -22,13 +22,16 @@ type manager struct {
 	notify *net.UnixConn
 }
 
-func newManager(t *testing.T) *manager {
+func newManager(t *testing.T) *manager { return newManagerAt(t, filepath.Join(stateDir(t), "notify")) }
+
+// newManagerAt is newManager with the name of the socket that is to be told.
+func newManagerAt(t *testing.T, name string) *manager {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
 	socket, err := listener.(*net.TCPListener).File()
 	require.NoError(t, err)
-	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(stateDir(t), "notify"), Net: "unixgram"})
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		socket.Close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -71,6 +72,21 @@ func TestRelayIsLockedDown(t *testing.T) {
 		r.expect(`msg="login refused" .*cause="read authorized keys: open \S+: permission denied"`)
 		r.kill()
 	}
+}
+
+// TestLockedDownRelayTellsTheServiceManager: an abstract socket is out of reach for
+// who is locked down (Landlock 6 and later), and so is one with a path (9 and later).
+func TestLockedDownRelayTellsTheServiceManager(t *testing.T) {
+	if version, err := ll.LandlockGetABIVersion(); err != nil || version < 6 {
+		lack(t, "the kernel has no Landlock for sockets")
+	}
+	m := newManagerAt(t, fmt.Sprintf("@funnel-e2e-%d", os.Getpid()))
+	r := &relay{state: t.TempDir()}
+	m.start(t, r)
+	require.Equal(t, "READY=1", m.told(t))
+	require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
+	require.Zero(t, r.status())
+	require.Equal(t, "STOPPING=1", m.told(t))
 }
 
 // threads is what the kernel tells of each thread of a process.

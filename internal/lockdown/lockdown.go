@@ -1,9 +1,10 @@
 // Package lockdown takes from a running process what it doesn't need: whoever
 // takes it over can then do little with it. On Linux that is new privileges
 // (no_new_privs) and, where the kernel has Landlock (5.13 and later), every file
-// that isn't granted, programs, signals to other processes and their abstract
-// Unix sockets. It is for the rest of the process's life, for all its threads
-// and for whatever they start. Elsewhere there is nothing of the kind.
+// that isn't granted, programs, signals to other processes and their Unix sockets
+// (Landlock 6 and later the abstract ones, 9 and later those with a path). It is
+// for the rest of the process's life, for all its threads and for whatever they
+// start. Elsewhere there is nothing of the kind.
 //
 // The network stays as it is: which ports a relay binds is only known when
 // somebody asks for them.
@@ -12,7 +13,7 @@ package lockdown
 import "log/slog"
 
 // Files are those that the process still needs. Everything else is out of
-// reach, but for files that are open already.
+// reach, but for files that are open and sockets that are connected already.
 type Files struct {
 	// Watched are files that are read again and again, and may be replaced or
 	// not be there yet: the directory of each is granted for reading, and of
