@@ -85,7 +85,8 @@ type serveCommand struct {
 func (*serveCommand) Help() string {
 	return `Clients are known by their keys alone: there are no passwords, no shell and no
 commands, and any user name will do. Let a key in with funnel-relay authorize.
-What is changed in a file counts within a second, also for who is logged in.
+What is changed in a file counts at the next login, and within two seconds for
+who is logged in.
 
 Exit status: 0 stopped by a signal, 1 any error, 80 wrong command line.`
 }

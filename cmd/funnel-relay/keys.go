@@ -15,7 +15,7 @@ import (
 // keysCommand is what there is to do with the keys that are authorized.
 type keysCommand struct {
 	List   listCommand   `cmd:"" help:"List the authorized keys."`
-	Revoke revokeCommand `cmd:"" help:"Take a key out: its links end within a second."`
+	Revoke revokeCommand `cmd:"" help:"Take a key out: its links end within two seconds."`
 }
 
 // listCommand is the flags of keys list.
@@ -62,7 +62,7 @@ type revokeCommand struct {
 
 // Help is shown below the flags.
 func (*revokeCommand) Help() string {
-	return `Links of the key end within a second, with all that goes through them.`
+	return `Links of the key end within two seconds, with all that goes through them.`
 }
 
 // run takes the key out.

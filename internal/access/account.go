@@ -140,10 +140,10 @@ func (l *Lease) Grant() *Grant { return l.current.Load() }
 func (l *Lease) Renew(version uint64, now time.Time) error {
 	old := l.current.Load()
 	expired := !old.until.IsZero() && now.After(old.until)
-	if !expired && old.version == version {
+	if !expired && old.rules.version >= version { // a login may have read what doesn't count yet
 		return nil
 	}
-	grant, err := l.keys.Authorize(old.login.user, old.login.key, old.login.remote, now)
+	grant, err := l.keys.decide(l.keys.since(old.rules), old.login, now)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const (
 
 // certified is what a certificate grants: it is valid by itself, and an
 // authority that may has signed it for who logs in.
-func (k *Keys) certified(r rules, l login, c *ssh.Certificate, now time.Time) (*Grant, error) {
+func (k *Keys) certified(r *rules, l login, c *ssh.Certificate, now time.Time) (*Grant, error) {
 	describe := func(err error) error { return fmt.Errorf("certificate %s: %w", describeCertificate(c), err) }
 	if c.CertType != ssh.UserCert {
 		return nil, describe(errors.New("it is a host certificate: log in with one made by ssh-keygen -s without -h"))

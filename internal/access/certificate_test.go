@@ -194,7 +194,7 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	grant, err := f.authorize(1)
 	require.NoError(t, err)
 	lease := f.keys.Lease(grant)
-	require.NoError(t, lease.Renew(f.keys.Version(), noon))
+	require.NoError(t, lease.Renew(f.settled(), noon))
 	require.Same(t, grant, lease.Grant())
 	release, err := lease.TakeForward()
 	require.NoError(t, err)
@@ -204,7 +204,7 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	release() // counts once
 
 	f.write(`permitlisten="25565",max-forwards="2" ` + keyText(testKey(t, 1)))
-	require.NoError(t, lease.Renew(f.keys.Version(), noon))
+	require.NoError(t, lease.Renew(f.settled(), noon))
 	require.NotSame(t, grant, lease.Grant())
 	require.Error(t, lease.MayBind("udp", "", 25566))
 	for range 2 {
@@ -215,7 +215,7 @@ func TestLeaseFollowsItsFiles(t *testing.T) {
 	require.Error(t, err)
 
 	require.NoError(t, os.Remove(f.path))
-	require.ErrorIs(t, lease.Renew(f.keys.Version(), noon), ErrUnknownKey)
+	require.ErrorIs(t, lease.Renew(f.settled(), noon), ErrUnknownKey)
 }
 
 func TestLeaseEndsWithTheCertificate(t *testing.T) {
@@ -274,7 +274,7 @@ func TestMetersHoldDatagramsAndStreams(t *testing.T) {
 	}
 	require.NoError(t, up.Wait(t.Context(), 1))
 	f.write(keyText(testKey(t, 1)))
-	require.NoError(t, lease.Renew(f.keys.Version(), noon))
+	require.NoError(t, lease.Renew(f.settled(), noon))
 	lease.Adjust(up, down)
 	require.False(t, up.Limited())
 	require.NoError(t, up.Wait(t.Context(), 1<<30))

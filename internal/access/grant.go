@@ -46,7 +46,7 @@ type Grant struct {
 	until       time.Time // when it ends by itself; zero: never
 
 	login   login
-	version uint64   // of the files it rests on
+	rules   *rules   // that it rests on
 	account *Account // what its identity uses
 }
 

@@ -57,6 +57,13 @@ func (f *testFile) write(content string) {
 	require.NoError(f.t, os.WriteFile(f.path, []byte(content), 0o600))
 }
 
+// settled is the version that counts when what was written has been there at two
+// looks.
+func (f *testFile) settled() uint64 {
+	f.keys.Version()
+	return f.keys.Version()
+}
+
 // authorize logs in with the key with a number.
 func (f *testFile) authorize(number byte) (*Grant, error) {
 	f.t.Helper()

@@ -18,8 +18,9 @@ var ErrUnknownKey = errors.New("the key is not authorized")
 
 // Keys are the operator's files that say who may log in: authorized keys, and
 // if they are named, certification authorities and what is revoked. They are
-// looked at anew at each question, so that a change always counts. Safe for
-// concurrent use.
+// looked at anew at each login, so that a change always counts. For who is logged
+// in they count as two looks in a row have found them, see Version: nobody is to
+// lose what he has for a file that is just being written. Safe for concurrent use.
 type Keys struct {
 	policy Policy // static, as all down to the blank line
 	log    *slog.Logger
@@ -33,9 +34,11 @@ type Keys struct {
 	revoked     watched[*revocations]
 	accounts    accounts
 
-	mu   sync.Mutex
-	seen [3]uint64 // guarded by mu, as version; versions of the files
-	turn uint64    // counts changes of any
+	mu       sync.Mutex
+	seen     [3]uint64 // guarded by mu, as below; versions of the files
+	turn     uint64    // counts changes of any
+	counting *rules    // for who is logged in; nil before any do
+	steady   steady
 }
 
 // file is one version of a file of keys. It never changes.
@@ -86,16 +89,17 @@ func (k *Keys) Revoke(path string) {
 	k.revoked = watched[*revocations]{path: path, what: "revoked keys", must: true, parse: parseRevocations}
 }
 
-// rules are all files as they are at one time.
+// rules are all files as they are at one time. They never change.
 type rules struct {
 	authorized, authorities *file
 	revoked                 *revocations
 	version                 uint64
+	err                     error // why they can't be relied on
 }
 
 // load reads what has changed.
-func (k *Keys) load() (rules, error) {
-	var r rules
+func (k *Keys) load() *rules {
+	r := &rules{}
 	var seen [3]uint64
 	var problems [3]error
 	r.authorized, seen[0], problems[0] = k.authorized.load()
@@ -114,14 +118,37 @@ func (k *Keys) load() (rules, error) {
 	if r.authorities == nil {
 		r.authorities = &file{}
 	}
-	return r, errors.Join(problems[:]...)
+	r.err = errors.Join(problems[:]...)
+	return r
 }
 
-// Version counts the changes of the files: while it is the same, so is every
-// answer, but for what expires.
+// Version looks at the files, and counts their changes for who is logged in: while
+// it is the same, so is what Lease.Renew says, but for what expires. A change
+// counts when two looks in a row have found the same, so that they should be some
+// time apart.
 func (k *Keys) Version() uint64 {
-	r, _ := k.load()
-	return r.version
+	r := k.load()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var counts uint64
+	if k.counting != nil {
+		counts = k.counting.version
+	}
+	if k.steady.look(r.version, counts) {
+		k.counting, counts = r, r.version
+	}
+	return counts
+}
+
+// since is the rules for who has been logged in under some: the same, unless later
+// ones count by now.
+func (k *Keys) since(r *rules) *rules {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.counting != nil && k.counting.version > r.version {
+		return k.counting
+	}
+	return r
 }
 
 // Authorize says what a client may do that logs in with a key or certificate,
@@ -131,13 +158,16 @@ func (k *Keys) Version() uint64 {
 // log: ErrUnknownKey, what the key's line forbids, what is wrong with the
 // certificate, or why a file can't be read.
 func (k *Keys) Authorize(user string, key ssh.PublicKey, remote netip.Addr, now time.Time) (*Grant, error) {
-	r, err := k.load()
-	if err != nil {
-		return nil, err
+	return k.decide(k.load(), login{user: user, key: key, remote: remote}, now)
+}
+
+// decide is what a login is granted under some rules.
+func (k *Keys) decide(r *rules, l login, now time.Time) (*Grant, error) {
+	if r.err != nil {
+		return nil, r.err
 	}
-	l := login{user: user, key: key, remote: remote}
-	subject := key
-	certificate, certified := key.(*ssh.Certificate)
+	subject := l.key
+	certificate, certified := l.key.(*ssh.Certificate)
 	if certified {
 		subject = certificate.Key
 	}
@@ -145,10 +175,11 @@ func (k *Keys) Authorize(user string, key ssh.PublicKey, remote netip.Addr, now 
 	if err := checkStrength(subject); err != nil {
 		return nil, fmt.Errorf("key %s: %w", fingerprint, err)
 	}
-	if reason := r.revoked.find(key); reason != "" {
+	if reason := r.revoked.find(l.key); reason != "" {
 		return nil, fmt.Errorf("key %s is revoked: %s", fingerprint, reason)
 	}
 	var grant *Grant
+	var err error
 	if certified {
 		grant, err = k.certified(r, l, certificate, now)
 	} else {
@@ -158,16 +189,16 @@ func (k *Keys) Authorize(user string, key ssh.PublicKey, remote netip.Addr, now 
 		return nil, err
 	}
 	grant.Fingerprint = fingerprint
-	grant.User = user
+	grant.User = l.user
 	grant.login = l
-	grant.version = r.version
+	grant.rules = r
 	grant.policy = k.policy
 	grant.account = k.accounts.of(fingerprint)
 	return grant, nil
 }
 
 // listed is what the lines grant that have the key itself.
-func (k *Keys) listed(r rules, l login, now time.Time) (*Grant, error) {
+func (k *Keys) listed(r *rules, l login, now time.Time) (*Grant, error) {
 	err := fmt.Errorf("%w: %s", ErrUnknownKey, ssh.FingerprintSHA256(l.key))
 	for i, e := range r.authorized.keys[string(l.key.Marshal())] {
 		refusal := e.admit(l.remote, now)
@@ -198,9 +229,9 @@ func (e *entry) grant() *Grant {
 // some time, or that may sign those of others. A file that doesn't exist holds
 // none.
 func (k *Keys) Count() (int, error) {
-	r, err := k.load()
-	if err != nil {
-		return 0, err
+	r := k.load()
+	if r.err != nil {
+		return 0, r.err
 	}
 	return r.authorized.count + r.authorities.count, nil
 }

@@ -28,6 +28,7 @@ type Networks struct {
 	log     *slog.Logger
 	current atomic.Pointer[networkRules]
 	version atomic.Uint64
+	steady  steady
 }
 
 // networkRules are one version of the file. They never change.
@@ -55,15 +56,16 @@ func NewNetworks(path string, log *slog.Logger) (*Networks, error) {
 	return n, nil
 }
 
-// Refresh reads the file if it has changed. A version that can't be understood
-// is logged, and the last one that could be goes on counting: half a file must
-// not let anybody in, nor keep everybody out.
+// Refresh reads the file if it has changed, and has it count when the next call
+// finds it the same, so that they should be some time apart. A version that can't
+// be understood is logged, and the last one that could be goes on counting: half a
+// file must not let anybody in, nor keep everybody out.
 func (n *Networks) Refresh() (changed bool) {
 	if n == nil {
 		return false
 	}
 	rules, version, err := n.file.load()
-	if version == n.version.Load() {
+	if !n.steady.look(version, n.version.Load()) {
 		return false
 	}
 	n.version.Store(version)

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"testing"
@@ -42,15 +43,52 @@ allow 2001:db8:1::/48 8080/tcp
 	require.False(t, (*Networks)(nil).Refresh())
 
 	f.write("deny 198.51.100.1\n")
+	require.False(t, networks.Refresh(), "it may be half a file")
 	require.True(t, networks.Refresh())
 	require.False(t, networks.Refresh())
 	require.True(t, networks.Allows(netip.MustParseAddr("203.0.113.9"), "tcp", 1))
 	f.write("deny 198.51.100.1\ndeny 203.0.11")
+	require.False(t, networks.Refresh())
 	require.False(t, networks.Refresh(), "half a file")
 	require.False(t, networks.Allows(netip.MustParseAddr("198.51.100.1"), "tcp", 1))
 	require.NoError(t, os.Remove(f.path))
+	require.False(t, networks.Refresh())
 	require.True(t, networks.Refresh())
 	require.True(t, networks.Allows(netip.MustParseAddr("198.51.100.1"), "tcp", 1))
+}
+
+// A file that is being written or replaced opens no port.
+func TestNetworksOfAFileThatIsBeingWritten(t *testing.T) {
+	const rules = "allow 198.51.100.0/24 8080\n"
+	f := newTestFile(t, rules)
+	networks, err := NewNetworks(f.path, nil)
+	require.NoError(t, err)
+	for _, breaks := range gaps {
+		breaks(f)
+		networks.Refresh()
+		require.False(t, networks.Allows(remote, "tcp", 8080))
+		f.write(rules)
+		for range 3 {
+			networks.Refresh()
+			require.False(t, networks.Allows(remote, "tcp", 8080))
+		}
+	}
+}
+
+// A file that is another one at each look counts nevertheless.
+func TestNetworksOfAFileThatNeverRests(t *testing.T) {
+	f := newTestFile(t, "")
+	networks, err := NewNetworks(f.path, nil)
+	require.NoError(t, err)
+	changed := 0
+	for i := range 3 * maxUnsteady {
+		f.write(fmt.Sprintf("deny 203.0.113.9\n# %d\n", i))
+		if networks.Refresh() {
+			changed++
+		}
+	}
+	require.Equal(t, 3, changed)
+	require.False(t, networks.Allows(remote, "tcp", 1))
 }
 
 func TestNetworksThatAreRefused(t *testing.T) {

@@ -44,6 +44,15 @@ const (
 	// lockPoll is how often Append looks whether the lock is free.
 	lockPoll = 10 * time.Millisecond
 
+	// settling is how old a file must be for its times to tell it from the next
+	// version: file systems note them to two seconds at worst (FAT).
+	settling = 2 * time.Second
+
+	// maxUnsteady is at how many looks in a row a file may have changed again
+	// before it counts as it is: what fail2ban writes under attack must count
+	// though there is ever more of it.
+	maxUnsteady = 4
+
 	// minBurst is the least a bandwidth limit lets through at once, in bytes:
 	// the largest datagram, and more than a stream's copy buffer.
 	minBurst = 64 << 10

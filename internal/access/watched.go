@@ -31,10 +31,6 @@ type watched[T any] struct {
 	version uint64 // counts changes of value and err
 }
 
-// settling is how old a file must be for its times to tell it from the next
-// version: file systems note them to two seconds at worst (FAT).
-const settling = 2 * time.Second
-
 // load returns what the file says. A file that isn't there says nothing. The
 // version tells whether that is what the last call returned.
 func (w *watched[T]) load() (value T, version uint64, err error) {
@@ -96,6 +92,34 @@ func (w *watched[T]) fail(info fs.FileInfo, err error) (T, uint64, error) {
 func (w *watched[T]) keep(info fs.FileInfo, data []byte, value T, err error) {
 	w.info, w.data, w.value, w.err, w.settled = info, data, value, err, false
 	w.version++
+}
+
+// steady tells a version that stays from one that is gone at the next look: of a
+// file that is being written or replaced there may be a half, or nothing. Safe for
+// concurrent use.
+type steady struct {
+	mu    sync.Mutex
+	last  uint64 // version at the last look; guarded by mu, as below
+	looks int    // in a row that found another version than the one that counts
+}
+
+// look says whether the version that a look has found counts from now on, in place
+// of the one that does: when it is the second look that finds it, or when each has
+// found another for so long that none would ever count otherwise.
+func (s *steady) look(version, counts uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if version == counts {
+		s.looks = 0
+		return false
+	}
+	s.looks++
+	if version != s.last && s.looks < maxUnsteady {
+		s.last = version
+		return false
+	}
+	s.looks = 0
+	return true
 }
 
 func sameVersion(a, b fs.FileInfo) bool {

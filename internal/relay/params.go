@@ -42,9 +42,10 @@ const (
 	maxAllConns = 20000
 	maxAllFlows = 65536
 
-	// watchEvery is how often the operator's files are looked at: what he
-	// changes counts within a second, with what there is to end. Each look wakes
-	// an idle relay.
+	// watchEvery is how often the operator's files are looked at. What he changes
+	// counts when the second look finds it the same, so within two seconds with
+	// what there is to end: few who write a file take longer than one interval
+	// for it. Each look wakes an idle relay.
 	watchEvery = 750 * time.Millisecond
 
 	// refusedPerSource and refusedInAll bound the log lines about refused logins

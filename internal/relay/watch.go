@@ -20,6 +20,7 @@ func (r *Relay) watch(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			r.renew(now)
+			ticker.Reset(watchEvery) // of a file that is being written, the next look must not come too soon
 		}
 	}
 }
