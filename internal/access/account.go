@@ -136,7 +136,8 @@ func (l *Lease) Grant() *Grant { return l.current.Load() }
 
 // Renew asks anew what the login may do, if that may have changed since: the
 // files are at version, see Keys.Version, or something has expired. The error
-// says that it may do nothing any more, and why.
+// says that it may do nothing any more, and why: ErrExpired if that is its
+// certificate's time, and nothing else.
 func (l *Lease) Renew(version uint64, now time.Time) error {
 	old := l.current.Load()
 	expired := !old.until.IsZero() && now.After(old.until)

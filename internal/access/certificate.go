@@ -20,6 +20,10 @@ const (
 	extensionNoTouch = "no-touch-required"
 )
 
+// ErrExpired says that a certificate's time is over, while its authority and
+// whatever else it rests on are as good as before.
+var ErrExpired = errors.New("it expired")
+
 // certified is what a certificate grants: it is valid by itself, and an
 // authority that may has signed it for who logs in.
 func (k *Keys) certified(r *rules, l login, c *ssh.Certificate, now time.Time) (*Grant, error) {
@@ -109,7 +113,7 @@ func checkCertificate(c *ssh.Certificate, remote netip.Addr, now time.Time) erro
 	case unix < c.ValidAfter:
 		return fmt.Errorf("it is not valid before %s", certificateTime(c.ValidAfter))
 	case unix >= c.ValidBefore:
-		return fmt.Errorf("it expired at %s", certificateTime(c.ValidBefore))
+		return fmt.Errorf("%w at %s", ErrExpired, certificateTime(c.ValidBefore))
 	}
 	for name, value := range c.CriticalOptions {
 		switch name {

@@ -13,6 +13,7 @@ import (
 // Why conns end that weren't done.
 var (
 	errRevoked   = errors.New("access was revoked")
+	errExpired   = errors.New("the certificate expired")
 	errForbidden = errors.New("it is no longer permitted")
 )
 

@@ -237,10 +237,11 @@ func (p *presence) currentLease() *access.Lease {
 }
 
 // renew ends it if its login is no longer good, and holds it against its grant
-// if that or the networks of clients have changed.
+// if that or the networks of clients have changed. A certificate that has expired
+// ends the link alone: its agent is away then, and may come back with the next one.
 func (p *presence) renew(version uint64, now time.Time, networks bool) {
 	lease := p.currentLease()
-	if err := lease.Renew(version, now); err != nil {
+	if err := lease.Renew(version, now); err != nil && !errors.Is(err, access.ErrExpired) {
 		p.end(fmt.Errorf("%w: %w", errRevoked, err))
 		return
 	}

@@ -2,10 +2,13 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"funnel/internal/access"
 )
 
 // watch makes what the operator changes count for what is there already, until
@@ -43,7 +46,13 @@ func (r *Relay) renew(now time.Time) {
 // its grant has changed.
 func (l *link) renew(version uint64, now time.Time, networks bool) {
 	before := l.lease.Grant()
-	if err := l.lease.Renew(version, now); err != nil {
+	err := l.lease.Renew(version, now)
+	switch {
+	case errors.Is(err, access.ErrExpired):
+		l.log.Info("certificate expired", "fingerprint", l.grant.Fingerprint, "cause", err)
+		l.end(fmt.Errorf("%w: %w", errExpired, err))
+		return
+	case err != nil:
 		l.log.Warn("access revoked", "fingerprint", l.grant.Fingerprint, "cause", err)
 		l.end(fmt.Errorf("%w: %w", errRevoked, err))
 		return

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -78,8 +79,10 @@ func (s *Session) spoke(e *flow.Entry[*conversation], now time.Duration) (establ
 }
 
 // Review makes what the operator changed count for the sessions: those whose
-// key is gone end, and so do ports that are no longer permitted. networks says
-// that other clients may be welcome now.
+// key is gone end, and so do ports that are no longer permitted. A certificate
+// that has expired ends no session, but the connections that carry its lanes, by
+// who has them: the agent may come back with the next one. networks says that
+// other clients may be welcome now.
 func (r *Registry) Review(version uint64, now time.Time, networks bool) {
 	for _, s := range r.all() {
 		s.review(version, now, networks)
@@ -93,7 +96,7 @@ func (s *Session) review(version uint64, now time.Time, networks bool) {
 	if lease == nil || closed {
 		return
 	}
-	if err := lease.Renew(version, now); err != nil {
+	if err := lease.Renew(version, now); err != nil && !errors.Is(err, access.ErrExpired) {
 		s.log.Warn("access revoked", "fingerprint", s.fingerprint, "cause", err)
 		s.end(proto.CodeDenied, "access was revoked")
 		return
