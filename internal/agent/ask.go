@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
@@ -27,19 +28,32 @@ func (r *refusal) Unwrap() error { return r.kind }
 func (r *refusal) Error() string { return r.reason }
 
 // keepAsking announces the agent, asks the relay for every TCP forward, and goes
-// on asking for those it refused but may grant later. It returns nil when no
-// question is left, a permanent error when the agent has no reason to go on, and
-// any other error when the link is gone.
+// on asking for those it refused but may grant later, and for those it has taken
+// away. It returns when ctx ends, with a permanent error when the agent has no
+// reason to go on, and with any other when the link is gone.
 func (t *tcpLink) keepAsking(ctx context.Context) error {
 	if err := t.announce(); err != nil {
 		return err
 	}
 	wait := backoff.New(backoff.Config{Base: askAgainFirst, Max: askAgainMost})
 	wait.Next() // zero: what was refused a moment ago still is
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
 	left, err := t.askFor(t.agent.tcp)
-	for err == nil && len(left) > 0 {
-		if err := wait.Wait(ctx); err != nil {
-			return err
+	for err == nil {
+		if len(left) > 0 {
+			retry.Reset(wait.Next())
+		} else {
+			retry.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-retry.C:
+		case <-t.bindings.some:
+			lost := t.bindings.takeLost()
+			t.agent.board.down(lost)
+			left = append(left, lost...)
 		}
 		left, err = t.askFor(left)
 	}
@@ -72,7 +86,7 @@ func (t *tcpLink) askFor(indexes []int) (again []int, err error) {
 // for the one it chose last time, since people were told that one.
 func (t *tcpLink) bind(i int) error {
 	f := t.agent.config.Forwards[i]
-	bound, err := t.bindings.add(f, func() (uint16, error) {
+	bound, err := t.bindings.add(i, f, func() (uint16, error) {
 		if last := t.agent.granted[i]; f.BindPort == 0 && last != 0 {
 			if bound, err := t.request(f, last); !is[*refusal](err) {
 				return bound, err

@@ -20,7 +20,7 @@ func TestFindWaitsForTheAnswerUnderWay(t *testing.T) {
 		f := parse(t, forward.TCP, "0:127.0.0.1:80")[0]
 		asked, answer := make(chan struct{}), make(chan uint16)
 		go func() {
-			_, _ = b.add(f, func() (uint16, error) {
+			_, _ = b.add(0, f, func() (uint16, error) {
 				close(asked)
 				return <-answer, nil
 			})
@@ -44,12 +44,12 @@ func TestFindKnowsWhatWasSent(t *testing.T) {
 	b := newBindings()
 	add := func(spec string, port uint16) {
 		f := parse(t, forward.TCP, spec)[0]
-		_, err := b.add(f, func() (uint16, error) { return port, nil })
+		_, err := b.add(0, f, func() (uint16, error) { return port, nil })
 		require.NoError(t, err)
 	}
 	add("25565", 25565)
 	add("localhost:0:10.0.0.1:80", 40000)
-	_, err := b.add(parse(t, forward.TCP, "443:10.0.0.1:80")[0], func() (uint16, error) {
+	_, err := b.add(0, parse(t, forward.TCP, "443:10.0.0.1:80")[0], func() (uint16, error) {
 		return 0, errors.New("refused")
 	})
 	require.Error(t, err)
@@ -66,7 +66,7 @@ func TestFindKnowsWhatWasSent(t *testing.T) {
 func TestDialIsBounded(t *testing.T) {
 	b := newBindings()
 	f := parse(t, forward.TCP, "80:127.0.0.1:"+target(t, echo))[0]
-	_, err := b.add(f, func() (uint16, error) { return 80, nil })
+	_, err := b.add(0, f, func() (uint16, error) { return 80, nil })
 	require.NoError(t, err)
 	found, err := b.find("", 80)
 	require.NoError(t, err)
@@ -103,4 +103,36 @@ func TestIsLoopback(t *testing.T) {
 	} {
 		require.Equal(t, want, isLoopback(host), host)
 	}
+}
+
+// The relay may take a port away before our side has read that it was bound. It
+// may take so many that whoever waited here would keep the answer from coming.
+func TestRemoveDoesNotWaitForTheAnswerUnderWay(t *testing.T) {
+	b := newBindings()
+	f := parse(t, forward.TCP, "0:127.0.0.1:80")[0]
+	port, err := b.add(5, f, func() (uint16, error) {
+		for port := range uint32(2 * maxEarly) {
+			b.remove("elsewhere", port)
+		}
+		return 1, nil
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, port)
+	require.Empty(t, b.takeLost())
+	_, err = b.find("", 1)
+	require.NoError(t, err)
+
+	_, err = b.add(6, f, func() (uint16, error) {
+		b.remove("", 40000)
+		return 40000, nil
+	})
+	require.NoError(t, err)
+	<-b.some
+	require.Equal(t, []int{6}, b.takeLost())
+	_, err = b.find("", 40000)
+	require.Error(t, err)
+
+	b.remove("", 1)
+	<-b.some
+	require.Equal(t, []int{5}, b.takeLost())
 }

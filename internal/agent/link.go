@@ -22,6 +22,9 @@ type link struct {
 	vigil     *sshwire.Vigil
 	paths     *paths
 	movable   atomic.Bool // what it carries goes on over the next link
+
+	// unbound is told of a port that the relay has taken away; nil if it has none.
+	unbound func(address string, port uint32)
 }
 
 // Doubt says whether the path to the relay may be dead; see sshwire.Vigil.
@@ -62,7 +65,7 @@ func (l *link) serve(ctx context.Context, open func(ssh.NewChannel)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var tasks sync.WaitGroup
-	tasks.Go(func() { ssh.DiscardRequests(l.requests) })
+	tasks.Go(l.answerRequests)
 	tasks.Go(func() { l.vigil.Run(ctx, cancel) })
 	leave := l.paths.enter(l.vigil)
 	defer leave()
@@ -79,4 +82,18 @@ func (l *link) serve(ctx context.Context, open func(ssh.NewChannel)) error {
 	l.Close()
 	tasks.Wait()
 	return err
+}
+
+// answerRequests answers the relay's global requests until the link is down.
+func (l *link) answerRequests() {
+	for request := range l.requests {
+		if request.Type == sshwire.RequestUnbound && l.unbound != nil {
+			if message, err := sshwire.ParseForwardRequest(request.Payload); err == nil {
+				l.unbound(message.Address, message.Port)
+			}
+		}
+		if request.WantReply {
+			_ = request.Reply(false, nil) // fails only if the link is gone
+		}
+	}
 }

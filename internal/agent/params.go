@@ -57,6 +57,10 @@ const (
 	// sockets for targetTimeout. Further clients are refused at once.
 	maxDials = 256
 
+	// maxEarly bounds what a relay has taken away that the agent doesn't know to
+	// have: as many as a link may have.
+	maxEarly = 1024
+
 	// maxConns bounds the connections of an agent, dialling ones included: as many
 	// as our relay gives a link. A stalled one may hold 2 MiB of x/crypto's
 	// channel window in memory.

@@ -5,11 +5,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
 )
 
 // slowly writes data in pieces, so that it takes some time, and ends it.
@@ -204,4 +206,35 @@ func TestAFrozenAgentThatWakesGivesUp(t *testing.T) {
 	require.ErrorContains(t, err, "started again later")
 	exchange(t, dialPublic(t, public), "still the second's")
 	second.stop()
+}
+
+// Of two ports one goes to a later start: the first agent says so, and has the
+// other still. What the operator takes away is told likewise.
+func TestAnAgentKnowsOfThePortsThatAreTakenFromIt(t *testing.T) {
+	relay := newRealRelay(t).start()
+	to := ":127.0.0.1:" + target(t, echo)
+	var publics []string
+	for range 3 {
+		publics = append(publics, "127.0.0.1:"+freePort(t))
+	}
+	first := run(t, relay.config(relay.address, 1, publics[0]+to, publics[1]+to, publics[2]+to))
+	for _, f := range first.report().Forwards {
+		require.NoError(t, f.Err)
+	}
+	second := run(t, relay.config(relay.address, 2, publics[0]+to))
+	second.report()
+	forwards := first.report().Forwards
+	require.ErrorIs(t, forwards[0].Err, ErrOutlived)
+	require.NoError(t, forwards[1].Err)
+	conn := dialPublic(t, publics[1])
+	exchange(t, conn, "the first's")
+
+	permitted := `permitlisten="` + publics[0] + `",permitlisten="` + publics[1] + `" `
+	require.NoError(t, os.WriteFile(relay.keys, append([]byte(permitted), ssh.MarshalAuthorizedKey(relay.key.PublicKey())...), 0o600))
+	forwards = first.report().Forwards
+	require.NoError(t, forwards[1].Err)
+	require.Error(t, forwards[2].Err)
+	exchange(t, conn, "still")
+	second.stop()
+	first.stop()
 }

@@ -44,7 +44,9 @@ type tcpLink struct {
 }
 
 func newTCPLink(a *Agent, l *link) *tcpLink {
-	return &tcpLink{agent: a, link: l, bindings: newBindings()}
+	t := &tcpLink{agent: a, link: l, bindings: newBindings()}
+	l.unbound = t.bindings.remove
+	return t
 }
 
 // run asks for the forwards and serves their connections until the link ends,

@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"funnel/internal/access"
+	"funnel/internal/sshwire"
 	"funnel/internal/tcpio"
 )
 
@@ -121,6 +124,20 @@ func (p *presence) bequeath(b *binding, heir *presence) *binding {
 	b.heir, b.heirs = next, heir
 	p.tellChanged()
 	p.mu.Unlock()
+	p.tellUnbound(b)
 	p.endIfBare()
 	return next
+}
+
+// tellUnbound tells an agent that is there that a binding was taken from it: it
+// knows of nothing that happens to a port while its link lives.
+func (p *presence) tellUnbound(b *binding) {
+	l := p.currentLink()
+	if l == nil || !p.announced() {
+		return
+	}
+	payload := ssh.Marshal(sshwire.ForwardRequest{Address: b.address, Port: uint32(b.port)})
+	p.spawn(func() { // it waits if the agent takes nothing, until the link ends
+		_, _, _ = l.conn.SendRequest(sshwire.RequestUnbound, false, payload)
+	})
 }

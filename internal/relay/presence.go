@@ -264,7 +264,9 @@ func (p *presence) review(lease *access.Lease) {
 		if err := lease.MayBind("tcp", b.address, b.port); err != nil {
 			p.log.Warn("binding revoked", "network", "tcp", "address", b.describe(), "cause", err)
 			b.revoked.Store(true)
-			p.drop(b)
+			if p.drop(b) {
+				p.tellUnbound(b)
+			}
 			continue
 		}
 		lease.Adjust(b.toTarget, b.toClient)

@@ -163,7 +163,9 @@ func (s *presences) inherit(p *presence, address string, port uint16) (heritage 
 // vacate closes bindings that are in the way of another.
 func vacate(rest []held) {
 	for _, h := range rest {
-		h.by.drop(h.binding)
+		if h.by.drop(h.binding) {
+			h.by.tellUnbound(h.binding)
+		}
 		h.by.endIfBare()
 	}
 }

@@ -269,3 +269,50 @@ func TestAbsentAgentsCountAgainstTheLimits(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	s.requireNothingLeft()
 }
+
+// TestAnAgentIsToldOfAPortThatIsTakenAway while its link lives, as it has others.
+func TestAnAgentIsToldOfAPortThatIsTakenAway(t *testing.T) {
+	s := startRelay(t)
+	raw, err := net.Dial("tcp", s.address)
+	require.NoError(t, err)
+	conn, channels, requests, err := ssh.NewClientConn(raw, s.address, s.agentConfig(s.key))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	go func() {
+		for range channels {
+		}
+	}()
+	announce(t, conn, who("a", 1))
+	kept, taken := forward(t, conn, "127.0.0.1", 0), forward(t, conn, "127.0.0.1", 0)
+	require.NotEqual(t, kept, taken)
+	told := func() sshwire.ForwardRequest {
+		t.Helper()
+		select {
+		case request := <-requests:
+			require.Equal(t, sshwire.RequestUnbound, request.Type)
+			require.False(t, request.WantReply)
+			message, err := sshwire.ParseForwardRequest(request.Payload)
+			require.NoError(t, err)
+			return message
+		case <-time.After(patience):
+			require.Fail(t, "it isn't told")
+		}
+		panic("unreachable")
+	}
+
+	// By a later start, at the same address and at one that is in the way.
+	later, _ := s.join(s.key, who("a", 2))
+	forward(t, later, "127.0.0.1", taken)
+	require.Equal(t, sshwire.ForwardRequest{Address: "127.0.0.1", Port: uint32(taken)}, told())
+	_, no := ask(t, conn, "127.0.0.1", taken)
+	require.True(t, no.Outlived, "and may ask why")
+	all := forward(t, conn, "127.0.0.1", 0)
+	forward(t, later, "0.0.0.0", all)
+	require.Equal(t, sshwire.ForwardRequest{Address: "127.0.0.1", Port: uint32(all)}, told())
+
+	// By the operator.
+	revoked := forward(t, conn, "127.0.0.1", 0)
+	s.writeKeys(s.line(`permitlisten="`+net.JoinHostPort("127.0.0.1", strconv.Itoa(int(kept)))+`"`, s.key))
+	require.Equal(t, sshwire.ForwardRequest{Address: "127.0.0.1", Port: uint32(revoked)}, told())
+	require.True(t, accepts(kept))
+}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// Global requests by which an agent tells funnel-relay that it is the one that
-// was there before. Any other SSH server fails them without a word (RFC 4254 §4).
+// Global requests between an agent and funnel-relay, by which the agent says that it
+// is the one that was there before. Any other SSH server fails them without a word
+// (RFC 4254 §4).
 const (
 	// RequestAnnounce comes before the first forward of a link: an Announce,
 	// answered by an Announced. The relay keeps what belongs to the instance
@@ -14,6 +15,12 @@ const (
 	// with it, and replaces the one before if that is still there. Where the
 	// one before announces it afterwards, that was held up on its way: it fails.
 	RequestAnnounce = "announce@funnel.internal"
+
+	// RequestUnbound comes from the relay: a port that the link has isn't the
+	// agent's any more. Its payload is a ForwardRequest, as of the forward, with
+	// the port that was bound; it wants no answer. Why, the agent learns by asking
+	// for the forward again.
+	RequestUnbound = "unbound@funnel.internal"
 
 	// RequestLeave says that the agent goes for good: the relay closes its ports
 	// at once. It has no payload. Any answer means that this was done.
