@@ -27,8 +27,28 @@ type Meter struct{ bucket bucket }
 // bucket is a token bucket whose rate may change, also to none.
 type bucket struct {
 	mu      sync.Mutex
-	perS    float64                      // guarded by mu
-	limiter atomic.Pointer[rate.Limiter] // nil: no limit
+	perS    float64                 // guarded by mu
+	limiter atomic.Pointer[limiter] // nil: no limit
+}
+
+// limiter is a rate.Limiter for which one waits at a time: what it has been
+// promised it can give back as a whole, which it couldn't if others had been
+// promised what comes after.
+type limiter struct {
+	*rate.Limiter
+	turn chan struct{} // 1 slot: taken by who waits
+}
+
+// wait returns when n may pass, at most a burst, or with ctx's error, and nothing
+// taken.
+func (l *limiter) wait(ctx context.Context, n int) error {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+		return l.WaitN(ctx, n)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // set changes the rate; 0 is none.
@@ -43,7 +63,7 @@ func (b *bucket) set(perSecond float64, burst int) {
 		b.limiter.Store(nil)
 		return
 	}
-	b.limiter.Store(rate.NewLimiter(rate.Limit(perSecond), burst))
+	b.limiter.Store(&limiter{rate.NewLimiter(rate.Limit(perSecond), burst), make(chan struct{}, 1)})
 }
 
 // set changes the bandwidth in bits a second.
@@ -68,7 +88,7 @@ func (m *Meter) Wait(ctx context.Context, n int) error {
 			return nil
 		}
 		part := min(n, limiter.Burst())
-		if err := limiter.WaitN(ctx, part); err != nil {
+		if err := limiter.wait(ctx, part); err != nil {
 			return err
 		}
 		n -= part

@@ -1,13 +1,17 @@
 package access
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -280,4 +284,33 @@ func TestMetersHoldDatagramsAndStreams(t *testing.T) {
 	require.NoError(t, up.Wait(t.Context(), 1<<30))
 	require.True(t, down.Pass(1<<30))
 	require.True(t, Meters{}.Pass(1))
+}
+
+// Who waits no longer has taken nothing: those behind it have its turn.
+func TestMeterIsGivenBackWhatIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		meter := new(Meter)
+		meter.set(8000)
+		require.True(t, meter.Pass(minBurst))
+		ctx, cancel := context.WithCancel(t.Context())
+		begun := time.Now()
+		var waiting sync.WaitGroup
+		for range 10 {
+			waiting.Go(func() {
+				if err := meter.Wait(ctx, minBurst); !errors.Is(err, context.Canceled) {
+					t.Errorf("it passed, or %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		waiting.Go(func() {
+			if err := meter.Wait(t.Context(), 1000); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		waiting.Wait()
+		require.Equal(t, time.Second, time.Since(begun).Round(time.Millisecond))
+	})
 }

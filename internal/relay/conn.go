@@ -73,10 +73,10 @@ func (p *presence) offer(ctx context.Context, b *binding, client *net.TCPConn) (
 		channel, requests, err := l.conn.OpenChannel(kind, data)
 		switch {
 		case err == nil && p.resumes():
-			return p.begin(l, &carriedConn{number: number, forwarded: forwarded}, meter(p.ctx, client, b), channel, requests), nil
+			return p.begin(l, &carriedConn{number: number, forwarded: forwarded}, meter(client, b), channel, requests), nil
 		case err == nil:
 			return func(ctx context.Context) (int64, int64, error) {
-				return joined(ctx, l, meter(ctx, client, b), l.channel(channel, requests))
+				return joined(ctx, l, meter(client, b), l.channel(channel, requests))
 			}, nil
 		}
 		if _, refused := errors.AsType[*ssh.OpenChannelError](err); refused {

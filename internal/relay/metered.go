@@ -8,20 +8,30 @@ import (
 	"funnel/internal/pipe"
 )
 
-// metered is a client's connection whose bytes wait until they may pass.
+// metered is a client's connection whose bytes wait until they may pass. Those that
+// wait when it is closed take nothing from others.
 type metered struct {
 	*net.TCPConn
-	ctx                context.Context
+	ctx                context.Context // ends with it
+	end                context.CancelFunc
 	toTarget, toClient access.Meters
+}
+
+// newMetered has bytes wait until ctx ends or the connection is closed, which it
+// must be.
+func newMetered(ctx context.Context, client *net.TCPConn, toTarget, toClient access.Meters) *metered {
+	m := &metered{TCPConn: client, toTarget: toTarget, toClient: toClient}
+	m.ctx, m.end = context.WithCancel(ctx)
+	return m
 }
 
 // meter has a client's bytes wait if there are limits on its forward. A limit
 // that comes later holds for conns that begin later.
-func meter(ctx context.Context, client *net.TCPConn, b *binding) pipe.Half {
+func meter(client *net.TCPConn, b *binding) pipe.Half {
 	if !b.toTarget.Limited() && !b.toClient.Limited() {
 		return client
 	}
-	return &metered{client, ctx, b.toTarget, b.toClient}
+	return newMetered(context.Background(), client, b.toTarget, b.toClient)
 }
 
 // Read reads, and returns what it read when it may pass.
@@ -39,4 +49,10 @@ func (m *metered) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return m.TCPConn.Write(p)
+}
+
+// Close closes it, and ends a Read and a Write that wait.
+func (m *metered) Close() error {
+	m.end()
+	return m.TCPConn.Close()
 }

@@ -260,5 +260,7 @@ func (t *testPorts) answer(ctx context.Context, client *net.TCPConn) {
 		return
 	}
 	_ = client.SetReadDeadline(time.Time{})
-	probe.Serve(&metered{client, ctx, t.toTarget, t.toClient})
+	metered := newMetered(ctx, client, t.toTarget, t.toClient)
+	defer metered.Close()
+	probe.Serve(metered)
 }
