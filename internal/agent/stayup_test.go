@@ -2,6 +2,7 @@ package agent
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/forward"
 )
 
 // slowly writes data in pieces, so that it takes some time, and ends it.
@@ -237,4 +240,28 @@ func TestAnAgentKnowsOfThePortsThatAreTakenFromIt(t *testing.T) {
 	exchange(t, conn, "still")
 	second.stop()
 	first.stop()
+}
+
+// What was refused for good keeps nobody from hearing that the rest is back.
+func TestAForwardThatIsForbiddenIsKnownAfterACut(t *testing.T) {
+	relay := newRealRelay(t)
+	good, bad := freePort(t), freePort(t)
+	key := append([]byte(fmt.Sprintf("permitlisten=%q ", good)), ssh.MarshalAuthorizedKey(relay.key.PublicKey())...)
+	require.NoError(t, os.WriteFile(relay.keys, key, 0o600))
+	relay.start()
+	line := newLine(t, relay.address)
+	config := relay.config(line.address, 1, good+":127.0.0.1:"+target(t, echo))
+	for _, port := range []string{good, bad} {
+		config.Forwards = append(config.Forwards, parse(t, forward.UDP, port+":127.0.0.1:9")...)
+	}
+	agent := run(t, config)
+	report := agent.report()
+	require.NoError(t, report.Forwards[1].Err)
+	require.Error(t, report.Forwards[2].Err)
+	for range 2 {
+		line.cut()
+		require.Equal(t, UpAgain, agent.report().Event)
+		require.Eventually(t, func() bool { return agent.agent.State().Forwards[2].Final }, patience, time.Millisecond)
+	}
+	agent.stop()
 }

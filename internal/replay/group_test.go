@@ -163,6 +163,39 @@ func TestGroupComesBackToItsSession(t *testing.T) {
 	require.Equal(t, datagram{7, 1, "answer"}, await(t, r.records))
 }
 
+// TestGroupTellsAgainWhatWasRefusedForGood when it comes back to its session, in
+// which it must not ask for that: who counts the answers gets all of them.
+func TestGroupTellsAgainWhatWasRefusedForGood(t *testing.T) {
+	_, f := server(t)
+	d := newDesk(t, Config{Forwards: []forward.Forward{f, f}, Lanes: 1})
+	r := d.accept(proto.Token{}, token)
+	r.grant(5)
+	await(t, d.bound)
+	require.EqualValues(t, 1, await(t, r.messages).(proto.Bind).Forward)
+	r.send(proto.Refused{Forward: 1, Code: proto.CodeDenied, Text: "no"})
+	require.EqualError(t, await(t, d.refused), "no")
+	for range 2 {
+		r.cut()
+		await(t, d.down)
+		r = d.accept(token, token)
+		require.EqualError(t, await(t, d.refused), "no")
+		require.Zero(t, r.grant(5).Forward)
+		await(t, d.bound)
+		r.sync()
+		require.Empty(t, r.messages, "what was denied is not asked for again")
+	}
+	r.cut()
+	await(t, d.down)
+	conn, _ := d.hello(proto.Welcome{Code: proto.CodeUnknownSession})
+	conn.Close()
+	r = d.accept(proto.Token{}, proto.Token{9})
+	r.grant(5)
+	require.EqualValues(t, 1, r.grant(6).Forward, "a new session is asked for everything")
+	await(t, d.bound)
+	await(t, d.bound)
+	require.Empty(t, d.refused)
+}
+
 // TestGroupTakesNothingFromASessionThatIsOver: its numbers stand for others now.
 func TestGroupTakesNothingFromASessionThatIsOver(t *testing.T) {
 	target, f := server(t)

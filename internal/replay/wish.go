@@ -14,6 +14,7 @@ type wish struct {
 	state state
 	given uint16      // the port bound last, in this session or one before
 	asked *attachment // the lane that carries an unanswered bind
+	no    error       // why it is denied
 }
 
 type state byte
@@ -66,17 +67,22 @@ func (g *Group) lost(token proto.Token) {
 
 // attach makes a lane take part, and has it ask for what isn't bound. The first
 // lane after a time without any asks for everything again: what the relay said
-// meanwhile was lost. It reports false if the lane's session is over.
+// meanwhile was lost. What was refused for good must not be asked for again, and
+// is told as it stands. It reports false if the lane's session is over.
 func (g *Group) attach(a *attachment) bool {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.token != a.token {
+		g.mu.Unlock()
 		return false
 	}
+	stands := make(map[int]error)
 	if len(g.set.Lanes()) == 0 {
 		for i := range g.wishes {
-			if g.wishes[i].state == bound {
-				g.wishes[i].state = asking
+			switch w := &g.wishes[i]; w.state {
+			case bound:
+				w.state = asking
+			case denied:
+				stands[i] = w.no
 			}
 		}
 	}
@@ -86,6 +92,10 @@ func (g *Group) attach(a *attachment) bool {
 	}
 	g.set.Add(a.lane)
 	g.ask(a)
+	g.mu.Unlock()
+	for i, no := range stands {
+		g.config.Refused(i, no)
+	}
 	return true
 }
 
@@ -197,12 +207,13 @@ func (g *Group) refused(token proto.Token, m proto.Refused) error {
 		g.mu.Unlock()
 		return nil
 	}
+	no := &proto.Error{Code: m.Code, Text: m.Text}
 	w.state = waiting
 	if m.Code == proto.CodeDenied || m.Code == proto.CodeMalformed || m.Code == proto.CodeOutlived {
-		w.state = denied
+		w.state, w.no = denied, no
 	}
 	g.mu.Unlock()
-	g.config.Refused(i, &proto.Error{Code: m.Code, Text: m.Text})
+	g.config.Refused(i, no)
 	return nil
 }
 
@@ -216,13 +227,15 @@ func (g *Group) unbound(token proto.Token, m proto.Unbound) error {
 		g.mu.Unlock()
 		return nil
 	}
-	g.wishes[m.Forward].state = waiting
+	no := fmt.Errorf("relay lost the public socket: %w", &proto.Error{Code: m.Code, Text: m.Text})
+	w := &g.wishes[m.Forward]
+	w.state = waiting
 	if m.Code == proto.CodeOutlived {
-		g.wishes[m.Forward].state = denied
+		w.state, w.no = denied, no
 	}
 	g.mu.Unlock()
 	g.endFlows(func(c *conversation) bool { return c.Forward == m.Forward })
-	g.config.Refused(int(m.Forward), fmt.Errorf("relay lost the public socket: %w", &proto.Error{Code: m.Code, Text: m.Text}))
+	g.config.Refused(int(m.Forward), no)
 	return nil
 }
 
