@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/forward"
+	"funnel/proto"
 )
 
 func freePort(t *testing.T) string {
@@ -107,6 +109,37 @@ func TestUDPNeedsFunnelRelay(t *testing.T) {
 		config.ExitOnForwardFailure = true
 		require.ErrorIs(t, run(t, config).end(), ErrForward)
 	})
+}
+
+// refuses answers every hello with a no.
+func refuses(code proto.Code, text string) func(ssh.Channel) {
+	return func(channel ssh.Channel) {
+		if _, err := proto.ReadHello(channel); err == nil {
+			_, _ = channel.Write(proto.Welcome{Version: proto.Version, Code: code, Text: text}.Append(nil))
+		}
+	}
+}
+
+func TestUDPThatIsRefusedForGoodIsGivenUp(t *testing.T) {
+	relay := newTestRelay(t)
+	relay.subsystem = true
+	relay.lane = refuses(proto.CodeVersion, "update the older of the two\x1b[31m")
+	relay.start()
+	defer relay.kill()
+	config := agentConfig(t, relay)
+	config.Forwards = parse(t, forward.UDP, "27015-27016")
+	err := run(t, config).end()
+	require.ErrorIs(t, err, ErrForward)
+	require.EqualError(t, err, "expose udp :27015: the relay refuses UDP: update the older of the two[31m")
+
+	config = agentConfig(t, relay, "0:127.0.0.1:"+target(t, echo))
+	config.Forwards = append(config.Forwards, parse(t, forward.UDP, "27015")...)
+	agent := run(t, config)
+	report := agent.report()
+	require.ErrorContains(t, report.Forwards[1].Err, "the relay refuses UDP")
+	require.True(t, agent.agent.State().Forwards[1].Final)
+	requireEcho(t, report.Forwards[0].Public)
+	agent.stop()
 }
 
 // A relay that grants the subsystem and then only echoes breaks the protocol:

@@ -26,6 +26,7 @@ type testRelay struct {
 	accepts    func(ssh.PublicKey) bool                                 // nil accepts every key
 	refuse     func(host string, port uint32) (no string, refused bool) // nil refuses nothing
 	subsystem  bool                                                     // grants any subsystem and echoes on it
+	lane       func(ssh.Channel)                                        // or serves it so, until that returns
 	lie        func(host string, port uint32) (string, uint32)          // what a channel claims to be for; nil is the truth
 	testPorts  func() (ok bool, answer []byte)                          // to a request for test ports; nil refuses
 	frozen     atomic.Bool                                              // new and old links aren't answered
@@ -248,7 +249,14 @@ func (r *testRelay) session(offer ssh.NewChannel) {
 	}
 	r.tasks.Go(func() {
 		defer channel.Close()
-		r.tasks.Go(func() { _, _ = io.Copy(channel, channel) })
+		serve := r.lane
+		if serve == nil {
+			serve = func(channel ssh.Channel) { _, _ = io.Copy(channel, channel) }
+		}
+		r.tasks.Go(func() {
+			serve(channel)
+			channel.Close()
+		})
 		for request := range requests {
 			_ = request.Reply(r.subsystem && request.Type == "subsystem", nil)
 		}

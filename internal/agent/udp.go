@@ -68,9 +68,24 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 		return cause
 	}
 	if errors.Is(err, errNoUDP) {
-		return a.giveUpUDP()
+		return a.giveUpUDP(errNoUDP)
+	}
+	if is[*replay.Refusal](err) {
+		return a.giveUpUDP(refusesUDP(err))
 	}
 	return err
+}
+
+// refusesUDP words the relay's no to all lanes.
+func refusesUDP(err error) error {
+	advice := ""
+	if told, ok := errors.AsType[*proto.Error](err); ok {
+		err = told // it is a sentence of its own
+		if told.Code == proto.CodeMalformed {
+			advice = "; agent or relay has a bug, update both"
+		}
+	}
+	return fmt.Errorf("the relay refuses UDP: %s%s", printable(err.Error()), advice)
 }
 
 // laneLost says that there is no lane unless the link of the TCP forwards says so.
@@ -80,11 +95,11 @@ func (a *Agent) laneLost(err error, retry time.Duration) {
 	}
 }
 
-// giveUpUDP notes that no UDP forward will come up. It returns nil if the TCP
+// giveUpUDP notes why no UDP forward will come up. It returns nil if the TCP
 // forwards are to go on.
-func (a *Agent) giveUpUDP() error {
+func (a *Agent) giveUpUDP(reason error) error {
 	for _, i := range a.udp {
-		if err := a.board.refused(i, errNoUDP, true); err != nil {
+		if err := a.board.refused(i, reason, true); err != nil {
 			return err
 		}
 	}

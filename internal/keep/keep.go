@@ -32,6 +32,7 @@ type Config[L Line] struct {
 
 	Permanent func(error) bool // to dial again can't mend it
 	Unreached func(error) bool // it kept a dial from reaching the other end
+	Unwanted  func(error) bool // it ended a line that the other end didn't want; may be nil if none does
 	Hedge     func() bool      // a dial that takes long may be tried beside itself
 
 	// Kick, whose channel is closed for it and made anew, ends every wait, and has
@@ -53,7 +54,7 @@ type Config[L Line] struct {
 // something happens that is permanent. When it returns there is no line, and
 // everything that it started has stopped.
 func Run[L Line](ctx context.Context, config Config[L]) error {
-	k := &keeper[L]{Config: config, waits: newWaits(config.Unreached)}
+	k := &keeper[L]{Config: config, waits: newWaits(config.Unreached, config.Unwanted)}
 	var next *L
 	for {
 		if next == nil {
@@ -78,7 +79,7 @@ func Run[L Line](ctx context.Context, config Config[L]) error {
 		case k.Permanent(err):
 			return err
 		}
-		if err := k.pause(ctx, k.Kick(), err, k.waits.loss()); err != nil {
+		if err := k.pause(ctx, k.Kick(), err, k.waits.ended(err)); err != nil {
 			return err
 		}
 	}
@@ -189,7 +190,7 @@ func (k *keeper[L]) dial(ctx context.Context) (L, error) {
 		case k.Permanent(err):
 			return none, err
 		}
-		if err := k.pause(ctx, kicked, err, k.waits.refusal(err)); err != nil {
+		if err := k.pause(ctx, kicked, err, k.waits.failed(err)); err != nil {
 			return none, err
 		}
 	}

@@ -85,6 +85,30 @@ func TestWhoSaysNoIsLeftAlone(t *testing.T) {
 	})
 }
 
+// A no that comes when the line is there already is a no.
+func TestWhoHangsUpOnEachLineIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		for time.Since(b.begun) < 10*time.Minute {
+			before := len(b.times())
+			b.line().end(errUnwanted)
+			for len(b.times()) == before {
+				after(50 * time.Millisecond)
+			}
+		}
+		times := b.times()
+		last := len(times) - 1
+		require.Less(t, times[2], 2*nearMost, "not at first")
+		require.GreaterOrEqual(t, times[last]-times[last-1], 15*time.Second)
+		after(time.Minute)
+		b.line().end(errUnwanted)
+		before := len(b.times())
+		after(nearFirst)
+		require.Len(t, b.times(), before+1, "one that lasted was wanted")
+		b.stop()
+	})
+}
+
 func TestALineIsDialledBesideOneInDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, func(_ context.Context, n int) error {

@@ -20,6 +20,7 @@ var (
 	errUnreached = errors.New("nobody is there")
 	errRefused   = errors.New("refused")
 	errBroken    = errors.New("the line broke")
+	errUnwanted  = errors.New("hung up")
 	errForGood   = errors.New("never")
 	errClosed    = errors.New("closed by the keeper")
 )
@@ -100,6 +101,7 @@ func start(t *testing.T, dial func(ctx context.Context, n int) error) *bench {
 			Serve:     b.serve,
 			Permanent: func(err error) bool { return errors.Is(err, errForGood) },
 			Unreached: func(err error) bool { return errors.Is(err, errUnreached) },
+			Unwanted:  func(err error) bool { return errors.Is(err, errUnwanted) },
 			Hedge:     func() bool { return b.hedge },
 			Movable:   func(*fakeLine) bool { return b.moves },
 			Kick: func() <-chan struct{} {

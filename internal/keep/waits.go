@@ -11,13 +11,14 @@ import (
 // the line broke; whoever says no is left alone for longer and longer.
 type waits struct {
 	unreached func(error) bool
+	unwanted  func(error) bool
 	refused   *backoff.Backoff
 	near, far *backoff.Backoff // without a line for a short and for a long time
 	since     time.Time        // there is none that lasts; zero if it is a no that keeps us waiting
 }
 
-func newWaits(unreached func(error) bool) *waits {
-	w := &waits{unreached: unreached, refused: backoff.New(backoff.Config{})}
+func newWaits(unreached, unwanted func(error) bool) *waits {
+	w := &waits{unreached: unreached, unwanted: unwanted, refused: backoff.New(backoff.Config{})}
 	w.reset()
 	return w
 }
@@ -28,16 +29,29 @@ func (w *waits) reset() {
 	w.since = time.Time{}
 }
 
-// refusal is how long to wait after a dial that err ended.
-func (w *waits) refusal(err error) time.Duration {
+// failed is how long to wait after a dial that err ended.
+func (w *waits) failed(err error) time.Duration {
 	if !w.unreached(err) {
-		w.reset()
-		return w.refused.Next()
+		return w.refusal()
 	}
 	return w.loss()
 }
 
-// loss is how long to wait after a line that ended, or a dial that reached nobody.
+// ended is how long to wait after a line that err ended.
+func (w *waits) ended(err error) time.Duration {
+	if w.unwanted != nil && w.unwanted(err) {
+		return w.refusal()
+	}
+	return w.loss()
+}
+
+// refusal is how long to wait after a no.
+func (w *waits) refusal() time.Duration {
+	w.reset()
+	return w.refused.Next()
+}
+
+// loss is how long to wait after a line that broke, or a dial that reached nobody.
 func (w *waits) loss() time.Duration {
 	now := time.Now()
 	if w.since.IsZero() {

@@ -92,17 +92,21 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (pro
 		return token, fmt.Errorf("write hello: %w", err)
 	}
 	welcome, err := proto.ReadWelcome(channel)
-	if err != nil {
+	switch {
+	case errors.Is(err, proto.ErrMalformed):
+		return token, &Refusal{Cause: err}
+	case err != nil:
 		return token, err
 	}
-	if err := welcome.Err(); err != nil {
-		if errors.Is(err, errForgotten) {
-			g.lost(token)
-		}
+	switch err := welcome.Err(); {
+	case errors.Is(err, errForgotten):
+		g.lost(token)
 		return token, fmt.Errorf("relay refused the lane: %w", err)
+	case err != nil:
+		return token, refusal(err)
 	}
 	if welcome.Version < proto.LowestVersion || welcome.Version > proto.Version {
-		return token, fmt.Errorf("relay chose protocol version %d, which this agent doesn't speak", welcome.Version)
+		return token, &Refusal{Cause: fmt.Errorf("relay chose protocol version %d, which this agent doesn't speak", welcome.Version)}
 	}
 	if token == (proto.Token{}) {
 		token = welcome.Session
@@ -145,7 +149,8 @@ func (a *attachment) read(m *mux.Mux) error {
 			err = a.group.unbound(a.token, message)
 		case proto.Close:
 			a.group.lost(a.token)
-			return fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})
+			// Never final: whether there may be another session the next welcome says.
+			return &Refusal{Cause: fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})}
 		default:
 			err = fmt.Errorf("%w: the relay sent a message that is an agent's", proto.ErrMalformed)
 		}

@@ -132,28 +132,32 @@ func New(config Config) *Group {
 	return g
 }
 
-// Run keeps the lanes up until ctx ends or an error is permanent. By its return
-// everything it started has stopped and, if it could be told, the relay has
-// closed the public sockets.
+// Run keeps the lanes up until ctx ends or an error is permanent, as a final
+// Refusal is. By its return everything it started has stopped and, if it could be
+// told, the relay has closed the public sockets.
 func (g *Group) Run(ctx context.Context) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	// The lanes outlive ctx by as long as it takes to say goodbye.
 	lanesCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	group, lanesCtx := errgroup.WithContext(lanesCtx)
+	var group errgroup.Group
 	for slot := range g.slots {
-		group.Go(func() error { return g.keep(ctx, lanesCtx, slot) })
+		group.Go(func() error {
+			err := g.keep(ctx, lanesCtx, slot)
+			if err != nil {
+				giveUp()
+			}
+			return err
+		})
 	}
-	group.Go(func() error { return g.retry(ctx, lanesCtx) })
+	group.Go(func() error { return g.retry(ctx) })
 	for _, t := range g.targets {
 		t.prepare(lanesCtx)
 	}
 	group.Go(func() error {
-		select {
-		case <-lanesCtx.Done():
-			return nil
-		case <-ctx.Done():
-		}
-		g.sayGoodbye(lanesCtx)
+		<-ctx.Done()
+		g.sayGoodbye()
 		cancel()
 		return nil
 	})
@@ -178,14 +182,15 @@ func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
 			g.config.Log.Debug("lane ended", "slot", slot, "cause", err)
 			return err
 		},
-		Permanent: g.config.Permanent,
+		Permanent: func(err error) bool { return isFinal(err) || g.config.Permanent(err) },
 		Unreached: g.config.Unreached,
+		Unwanted:  isRefusal,
 		Hedge:     g.config.Hedge,
 		Kick:      g.config.Kick,
 		Lost:      g.config.Lost,
 		Log:       g.config.Log,
 	})
-	if ctx.Err() != nil || lanesCtx.Err() != nil {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err
@@ -193,7 +198,7 @@ func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
 
 // sayGoodbye ends the session at the relay, so that its ports are free at once,
 // and waits a little for the relay to end the lanes.
-func (g *Group) sayGoodbye(lanesCtx context.Context) {
+func (g *Group) sayGoodbye() {
 	if !g.tell(proto.Close{Code: proto.CodeClosing, Text: "the agent was stopped"}) {
 		return
 	}
@@ -203,8 +208,6 @@ func (g *Group) sayGoodbye(lanesCtx context.Context) {
 	defer check.Stop()
 	for len(g.set.Lanes()) > 0 {
 		select {
-		case <-lanesCtx.Done():
-			return
 		case <-deadline.C:
 			return
 		case <-check.C:

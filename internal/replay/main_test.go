@@ -36,7 +36,8 @@ type desk struct {
 	bound   chan netip.AddrPort
 	refused chan error
 	down    chan error
-	stop    func() // the group, and waits
+	ended   chan error // what Run returned
+	stop    func()     // the group, and waits
 
 	mu    sync.Mutex
 	lines []*doubt // of each lane that was dialled; guarded by mu
@@ -67,7 +68,7 @@ func (d *doubt) arise() {
 func newDesk(t testing.TB, config Config) *desk {
 	d := &desk{
 		t: t, dialed: make(chan net.Conn), bound: make(chan netip.AddrPort, 100),
-		refused: make(chan error, 100), down: make(chan error, 100),
+		refused: make(chan error, 100), down: make(chan error, 100), ended: make(chan error, 1),
 	}
 	config.Dial = func(ctx context.Context, _ func()) (*Lane, error) {
 		d.dials.Add(1)
@@ -101,7 +102,7 @@ func newDesk(t testing.TB, config Config) *desk {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = d.Run(ctx)
+		d.ended <- d.Run(ctx)
 	}()
 	d.stop = func() { cancel(); <-ended }
 	t.Cleanup(d.stop)

@@ -240,14 +240,12 @@ func (g *Group) unbound(token proto.Token, m proto.Unbound) error {
 }
 
 // retry asks again, now and then, for what was refused for now.
-func (g *Group) retry(ctx, lanesCtx context.Context) error {
+func (g *Group) retry(ctx context.Context) error {
 	ticker := time.NewTicker(retryBind)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-lanesCtx.Done():
 			return nil
 		case <-ticker.C:
 		}
