@@ -116,13 +116,14 @@ func New(config Config) (*Agent, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
+	uptime := newUptime(config.Log)
 	a := &Agent{
 		config:  config,
 		host:    host,
 		dialer:  newDialer(config),
-		board:   newBoard(host, config),
+		board:   newBoard(host, config, uptime.works),
 		granted: make([]uint16, len(config.Forwards)),
-		uptime:  newUptime(config.Log),
+		uptime:  uptime,
 		started: time.Now(),
 		conns:   limit.NewCounter(maxConns),
 		spare:   resume.NewSpare(resume.DefaultSpare),
@@ -147,6 +148,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.lasting = lasting
 	defer a.carried.tasks.Wait()
 	defer end()
+	defer a.board.close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.watchNetwork(ctx) })
 	if len(a.tcp) > 0 {

@@ -19,7 +19,7 @@ type answer struct {
 }
 
 func (a answer) same(b answer) bool {
-	if (a.err == nil) != (b.err == nil) || a.public != b.public {
+	if a.known != b.known || (a.err == nil) != (b.err == nil) || a.public != b.public {
 		return false
 	}
 	return a.err == nil || a.err.Error() == b.err.Error()
@@ -32,6 +32,7 @@ type board struct {
 	forwards []forward.Forward
 	strict   bool // any refusal ends the agent
 	report   func(Report)
+	late     lateUDP
 
 	mu       sync.Mutex // held during report, so that reports come one by one
 	answers  []answer
@@ -39,21 +40,24 @@ type board struct {
 	wasDown  bool     // an answer was withdrawn since then
 }
 
-func newBoard(relay string, config Config) *board {
-	return &board{
+// newBoard makes a board; works says whether the link of the TCP forwards does.
+func newBoard(relay string, config Config, works func() bool) *board {
+	b := &board{
 		relay:    relay,
 		forwards: config.Forwards,
 		strict:   config.ExitOnForwardFailure,
 		report:   config.Report,
 		answers:  make([]answer, len(config.Forwards)),
 	}
+	b.late.log, b.late.works = config.Log, works
+	return b
 }
 
 // up notes that forward i is reached at public.
 func (b *board) up(i int, public string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.answers[i] = answer{known: true, public: public}
+	b.note(i, answer{known: true, public: public})
 	b.tell()
 }
 
@@ -63,7 +67,7 @@ func (b *board) up(i int, public string) {
 func (b *board) refused(i int, err error, final bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.answers[i] = answer{known: true, err: err, final: final}
+	b.note(i, answer{known: true, err: err, final: final})
 	if b.strict {
 		return &permanentError{kindOf(err), b.sentence(i)}
 	}
@@ -80,6 +84,14 @@ func (b *board) refused(i int, err error, final bool) error {
 	return nil
 }
 
+// note notes the answer for forward i. Holds b.mu.
+func (b *board) note(i int, a answer) {
+	if !a.same(b.answers[i]) {
+		b.late.stop() // and see what else comes
+	}
+	b.answers[i] = a
+}
+
 // down withdraws the answers for forwards: their link is gone.
 func (b *board) down(indexes []int) {
 	b.mu.Lock()
@@ -90,11 +102,12 @@ func (b *board) down(indexes []int) {
 			b.wasDown = true
 		}
 	}
+	b.due()
 }
 
-// tell reports if every forward has an answer and there is news. Holds b.mu.
+// tell reports if it is due and there is news. Holds b.mu.
 func (b *board) tell() {
-	if slices.ContainsFunc(b.answers, func(a answer) bool { return !a.known }) {
+	if !b.due() {
 		return
 	}
 	report := Report{Event: Up, Relay: b.relay, Forwards: b.statuses()}
@@ -111,17 +124,25 @@ func (b *board) tell() {
 	}
 }
 
-// now is the answers as they are; those of forwards whose link is gone aren't known.
-func (b *board) now() []answer {
+// now is how the forwards stand. One whose link is gone has neither a Public nor an
+// Err, unless the others have had their answers for a while.
+func (b *board) now() (statuses []Status, final []bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.answers)
+	for _, a := range b.answers {
+		final = append(final, a.final)
+	}
+	return b.statuses(), final
 }
 
 func (b *board) statuses() []Status {
 	statuses := make([]Status, len(b.forwards))
 	for i, f := range b.forwards {
-		statuses[i] = Status{Forward: f, Public: b.answers[i].public, Err: b.answers[i].err}
+		a := b.answers[i]
+		statuses[i] = Status{Forward: f, Public: a.public, Err: a.err, Waits: !a.known}
+		if !a.known && b.late.overdue {
+			statuses[i].Err = b.late.why()
+		}
 	}
 	return statuses
 }

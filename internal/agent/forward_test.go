@@ -142,6 +142,28 @@ func TestUDPThatIsRefusedForGoodIsGivenUp(t *testing.T) {
 	agent.stop()
 }
 
+// Lanes that fail keep nobody from hearing that TCP is up, and are not kept secret.
+func TestTCPIsReportedThoughUDPDoesNotComeUp(t *testing.T) {
+	relay := newTestRelay(t)
+	relay.subsystem = true
+	relay.lane = refuses(proto.CodeLimit, "this key has too many sessions")
+	relay.start()
+	defer relay.kill()
+	config := agentConfig(t, relay, "0:127.0.0.1:"+target(t, echo))
+	config.Forwards = append(config.Forwards, parse(t, forward.UDP, "27015")...)
+	agent := run(t, config)
+	report := agent.report()
+	require.NoError(t, report.Forwards[0].Err)
+	require.True(t, report.Forwards[1].Waits)
+	require.ErrorContains(t, report.Forwards[1].Err, "this key has too many sessions")
+	state := agent.agent.State()
+	require.True(t, state.Connected)
+	require.Contains(t, state.Forwards[1].Waits, "this key has too many sessions")
+	require.Empty(t, state.Forwards[1].Refused)
+	requireEcho(t, report.Forwards[0].Public)
+	agent.stop()
+}
+
 // A relay that grants the subsystem and then only echoes breaks the protocol:
 // the agent must not spin, and must end cleanly.
 func TestLaneThatTalksNonsense(t *testing.T) {

@@ -77,6 +77,11 @@ const (
 	// reason is the same.
 	outageRepeat = 5 * time.Minute
 
+	// udpPatience is how long the UDP forwards may have no answer before the others
+	// are reported without them: a dial and a login take a second or two, and what is
+	// short needn't be told.
+	udpPatience = 5 * time.Second
+
 	// settled is how long a link must have lived for its end to be an outage of its
 	// own: one that is cut again and again is one trouble, and told once.
 	settled = 5 * time.Second

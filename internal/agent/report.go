@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"funnel/internal/forward"
@@ -13,13 +14,14 @@ type Event int
 // The events.
 const (
 	// Up: every forward has an answer, for the first time or a different one
-	// than was last reported.
+	// than was last reported. Those for UDP are waited for a few seconds only.
 	Up Event = iota
 	// UpAgain: the link was lost and is back, and every answer is as it was.
 	UpAgain
 )
 
-// Report is how things stand once the relay has answered for every forward.
+// Report is how things stand once the relay has answered for every forward, or for
+// all but those that wait.
 type Report struct {
 	Event    Event
 	Relay    string   // the relay's host, as it was dialled
@@ -30,7 +32,13 @@ type Report struct {
 type Status struct {
 	Forward forward.Forward
 	Public  string // where clients reach it, host:port; empty when Err is set
-	Err     error  // why the relay refused it, or nil
+	Err     error  // why the relay refused it, or nil; of one that waits, why it does
+	Waits   bool   // there is no answer; another report follows when there is
+}
+
+// Waits says whether a forward does.
+func (r Report) Waits() bool {
+	return slices.ContainsFunc(r.Forwards, func(s Status) bool { return s.Waits })
 }
 
 // String is the report as it is shown to a person: a headline and one line per
@@ -47,7 +55,11 @@ func (r Report) String() string {
 	}
 	for _, s := range r.Forwards {
 		if s.Err != nil {
-			fmt.Fprintf(&b, "  %s  %-*s    refused: %s\n", s.Forward.Network, width, s.where(), oneLine(s.Err))
+			what := "refused"
+			if s.Waits {
+				what = "waits"
+			}
+			fmt.Fprintf(&b, "  %s  %-*s    %s: %s\n", s.Forward.Network, width, s.where(), what, oneLine(s.Err))
 			continue
 		}
 		fmt.Fprintf(&b, "  %s  %-*s -> %s\n", s.Forward.Network, width, s.where(), s.Forward.Target())

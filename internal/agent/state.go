@@ -73,6 +73,7 @@ type ForwardState struct {
 	Target  string `json:"target"`
 	Public  string `json:"public"` // where clients reach it; empty if it isn't up
 	Refused string `json:"refused"`
+	Waits   string `json:"waits"` // why there is no answer, if the TCP forwards have theirs
 	Final   bool   `json:"final"` // it won't be asked for again
 }
 
@@ -105,14 +106,18 @@ func (a *Agent) State() State {
 
 func (a *Agent) forwardStates() []ForwardState {
 	states := make([]ForwardState, len(a.config.Forwards))
-	for i, answer := range a.board.now() {
-		f := a.config.Forwards[i]
+	statuses, final := a.board.now()
+	for i, status := range statuses {
+		f := status.Forward
 		states[i] = ForwardState{
 			Network: string(f.Network), Listen: f.Listen(), Target: f.Target(),
-			Public: answer.public, Final: answer.final,
+			Public: status.Public, Final: final[i],
 		}
-		if answer.err != nil {
-			states[i].Refused = oneLine(answer.err)
+		switch {
+		case status.Err != nil && status.Waits:
+			states[i].Waits = oneLine(status.Err)
+		case status.Err != nil:
+			states[i].Refused = oneLine(status.Err)
 		}
 	}
 	return states

@@ -59,6 +59,7 @@ func TestStateAsAPersonSeesIt(t *testing.T) {
 			{Network: "tcp", Listen: "*:25565", Target: "127.0.0.1:25565", Public: "vps.example.com:25565"},
 			{Network: "udp", Listen: "*:2456", Target: "127.0.0.1:2456", Refused: "the port is taken"},
 			{Network: "udp", Listen: "*:2457", Target: "127.0.0.1:2457"},
+			{Network: "udp", Listen: "*:2458", Target: "127.0.0.1:2458", Waits: "no connection for it yet"},
 		},
 		TCPConns: 3, UDPFlows: 5, Drops: map[string]uint64{"stale": 7, "queue_full": 2},
 	}
@@ -74,6 +75,7 @@ func TestStateAsAPersonSeesIt(t *testing.T) {
   tcp         vps.example.com:25565 -> 127.0.0.1:25565
   udp         *:2456 refused: the port is taken
   udp         *:2457 waits for the relay, for 127.0.0.1:2457
+  udp         *:2458 waits for the relay, for 127.0.0.1:2458: no connection for it yet
 `, state.String())
 	state.Connected = false
 	require.Contains(t, state.String(), "away        since 2026-11-25 19:02:11, for 3h0m12s: no sign of life from the relay\n")

@@ -68,6 +68,8 @@ func (f ForwardState) String() string {
 	switch {
 	case f.Refused != "":
 		return fmt.Sprintf("%s refused: %s", f.Listen, f.Refused)
+	case f.Waits != "":
+		return fmt.Sprintf("%s waits for the relay, for %s: %s", f.Listen, f.Target, f.Waits)
 	case f.Public == "":
 		return fmt.Sprintf("%s waits for the relay, for %s", f.Listen, f.Target)
 	}

@@ -60,7 +60,10 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 				cancel(err)
 			}
 		},
-		Down: func(error) { a.board.down(a.udp) },
+		Down: func(err error) {
+			a.board.noLane(err)
+			a.board.down(a.udp)
+		},
 	})
 	a.group.Store(group)
 	err := group.Run(ctx)
@@ -88,8 +91,10 @@ func refusesUDP(err error) error {
 	return fmt.Errorf("the relay refuses UDP: %s%s", printable(err.Error()), advice)
 }
 
-// laneLost says that there is no lane unless the link of the TCP forwards says so.
+// laneLost says that there is no lane. Where there are TCP forwards, their link says
+// so, and the board if it is up.
 func (a *Agent) laneLost(err error, retry time.Duration) {
+	a.board.noLane(err)
 	if len(a.tcp) == 0 {
 		a.uptime.lost(err, retry)
 	}

@@ -120,7 +120,14 @@ func (u *uptime) down(l uplink, cause error) {
 	u.reason, u.said, u.told = "", time.Time{}, false
 }
 
-// sound says whether there is a link that nothing speaks against. It is locked.
+// works says whether there is a link that nothing speaks against.
+func (u *uptime) works() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sound()
+}
+
+// sound is works. It is locked.
 func (u *uptime) sound() bool {
 	for l := range u.links {
 		if _, doubted := l.doubtedSince(); !doubted {

@@ -95,6 +95,9 @@ func (s *stage) expose(ctx context.Context) error {
 	}
 	reports := make(chan agent.Report, 1)
 	config.Report = func(r agent.Report) {
+		if r.Waits() {
+			return // for what isn't up yet
+		}
 		select {
 		case reports <- r:
 		default: // a later one changes nothing here
