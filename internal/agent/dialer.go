@@ -26,8 +26,9 @@ type dialer struct {
 
 	mu        sync.Mutex
 	loggedIn  bool
-	refusals  int   // in a row, since the last login
-	permanent error // what no later dial will mend either
+	refusals  int       // in a row, since the last login; see refusalSpacing
+	refused   time.Time // when the last of them came
+	permanent error     // what no later dial will mend either
 }
 
 func newDialer(config Config) *dialer {
@@ -176,11 +177,15 @@ func (d *dialer) note(err error) error {
 		return nil
 	case !Permanent(err):
 		return err
-	}
-	d.refusals++
-	if d.loggedIn && errors.Is(err, ErrAuth) && d.refusals < refusalsAfterLogin {
-		// Not wrapped: it isn't permanent yet.
-		return fmt.Errorf("%v; one was accepted before, so asking again", err)
+	case d.loggedIn && errors.Is(err, ErrAuth):
+		if now := time.Now(); d.refusals == 0 || now.Sub(d.refused) >= refusalSpacing {
+			d.refusals++
+			d.refused = now
+		}
+		if d.refusals < refusalsAfterLogin {
+			// Not wrapped: it isn't permanent yet.
+			return fmt.Errorf("%v; one was accepted before, so asking again", err)
+		}
 	}
 	d.permanent = err
 	return err

@@ -44,8 +44,11 @@ const (
 
 	// refusalsAfterLogin is how often in a row a relay that once accepted our
 	// key must refuse it before we believe it: a single refusal may have met
-	// the relay's list of keys half-way through an edit.
+	// the relay's list of keys half-way through an edit. One counts only if it comes
+	// refusalSpacing after the last that did, or all links at once would use them up:
+	// an edit is over within a few seconds.
 	refusalsAfterLogin = 3
+	refusalSpacing     = 3 * time.Second
 
 	// targetTimeout bounds the connect to a target. A target on the local
 	// network answers in milliseconds; within 10 s three lost SYNs are made up
