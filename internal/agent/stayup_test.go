@@ -144,6 +144,21 @@ func TestAnAgentThatIsStoppedLeaves(t *testing.T) {
 	require.Error(t, err)
 }
 
+// The ports it had would take clients that nobody serves.
+func TestAnAgentThatGivesUpLeaves(t *testing.T) {
+	relay := newRealRelay(t).start()
+	squatter, err := net.Listen("tcp", ":0")
+	require.NoError(t, err)
+	defer squatter.Close()
+	_, taken, _ := net.SplitHostPort(squatter.Addr().String())
+	good := freePort(t)
+	config := relay.config(relay.address, 1, good+":127.0.0.1:"+target(t, echo), taken+":127.0.0.1:9")
+	config.ExitOnForwardFailure = true
+	require.ErrorIs(t, run(t, config).end(), ErrForward)
+	_, err = net.Dial("tcp", "127.0.0.1:"+good)
+	require.Error(t, err)
+}
+
 // The relay has lost what it knew: both ends of each connection are told.
 func TestConnectionsEndWhenTheRelayIsStartedAgain(t *testing.T) {
 	relay := newRealRelay(t).start()

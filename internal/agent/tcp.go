@@ -50,8 +50,9 @@ func newTCPLink(a *Agent, l *link) *tcpLink {
 }
 
 // run asks for the forwards and serves their connections until the link ends,
-// and says why it did. When ctx ends, it says goodbye first. Everything it started
-// has stopped when it returns, but for conns that outlive the link.
+// and says why it did. When ctx ends, or there is no reason to go on, it says goodbye
+// first. Everything it started has stopped when it returns, but for conns that outlive
+// the link.
 func (t *tcpLink) run(ctx context.Context) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -72,10 +73,13 @@ func (t *tcpLink) run(ctx context.Context) error {
 		Transport: t.link.transport,
 	})
 	tasks.Go(func() { governor.Run(serving) })
+	var final error // which counts, even if the relay hangs up at the goodbye
 	tasks.Go(func() {
 		err := t.keepAsking(serving)
 		switch {
 		case Permanent(err):
+			final = err
+			t.leave(serving)
 			cancel(err)
 		case err != nil:
 			t.link.Close() // which makes serve return with the reason
@@ -86,5 +90,8 @@ func (t *tcpLink) run(ctx context.Context) error {
 	tasks.Wait()
 	t.conns.Wait()
 	t.agent.board.down(t.agent.tcp)
+	if final != nil {
+		return final
+	}
 	return err
 }
