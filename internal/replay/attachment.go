@@ -149,8 +149,12 @@ func (a *attachment) read(m *mux.Mux) error {
 			err = a.group.unbound(a.token, message)
 		case proto.Close:
 			a.group.lost(a.token)
+			err := fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})
+			if message.Code == proto.CodeClosing {
+				return err // it stops or is started again, and wants nobody to stay away
+			}
 			// Never final: whether there may be another session the next welcome says.
-			return &Refusal{Cause: fmt.Errorf("relay closed the session: %w", &proto.Error{Code: message.Code, Text: message.Text})}
+			return &Refusal{Cause: err}
 		default:
 			err = fmt.Errorf("%w: the relay sent a message that is an agent's", proto.ErrMalformed)
 		}
