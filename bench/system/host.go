@@ -3,9 +3,11 @@ package system
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
+	"sync/atomic"
 	"time"
 )
 
@@ -69,12 +71,12 @@ func (p *Place) Dial(ctx context.Context, network, address string) (conn net.Con
 // freePort returns a port that nobody uses for TCP or UDP at the moment.
 func freePort(host Host, address netip.Addr) (port uint16, err error) {
 	err = host.Do(func() error {
-		for range 100 {
-			listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0)))
+		for range portCount {
+			port = uint16(firstPort + portsTried.Add(1)%portCount) // #nosec G115 -- below 32768
+			listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, port)))
 			if err != nil {
-				return err
+				continue
 			}
-			port = listener.Addr().(*net.TCPAddr).AddrPort().Port()
 			conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(address, port)))
 			listener.Close()
 			if err == nil {
@@ -86,3 +88,17 @@ func freePort(host Host, address netip.Addr) (port uint16, err error) {
 	})
 	return port, err
 }
+
+// Ports are taken in turn from a range that systems don't choose from for who
+// connects (below Linux's ip_local_port_range), so that none is another's by the
+// time it is used, beginning somewhere, as other programs may do the same.
+const (
+	firstPort = 30100
+	portCount = 2600
+)
+
+var portsTried = func() *atomic.Uint32 {
+	var tried atomic.Uint32
+	tried.Store(rand.Uint32N(portCount))
+	return &tried
+}()
