@@ -81,7 +81,8 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 	// NewClientConn knows no context; without its connection it returns.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	lifeline := sshwire.NewLifeline(conn, nil)
+	life, end := context.WithCancelCause(context.Background())
+	lifeline := sshwire.NewLifeline(conn, end)
 	clock := &loginClock{conn: conn}
 	clock.allow(exchangeTimeout)
 	address := d.config.Address
@@ -100,7 +101,7 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 		quiet = min(quiet, sentinelQuiet)
 	}
 	return &link{
-		Conn: sshConn, channels: channels, requests: requests, transport: conn, socket: tcpio.NewSocket(conn),
+		Conn: sshConn, life: life, channels: channels, requests: requests, transport: conn, socket: tcpio.NewSocket(conn),
 		vigil: sshwire.NewVigil(conn, sshConn, quiet, patience), paths: d.paths,
 	}, nil
 }

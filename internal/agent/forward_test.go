@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -109,6 +110,58 @@ func TestUDPNeedsFunnelRelay(t *testing.T) {
 		config.ExitOnForwardFailure = true
 		require.ErrorIs(t, run(t, config).end(), ErrForward)
 	})
+}
+
+// A target must not take half of a message for the whole.
+func TestALinkThatBreaksIsNoEndOfData(t *testing.T) {
+	breaks := map[string]func(*testRelay, *link){
+		"it breaks": func(r *testRelay, _ *link) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for conn := range r.links {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				conn.Close()
+			}
+		},
+		"it is given up": func(_ *testRelay, l *link) { _ = l.Close() },
+	}
+	for _, version := range []string{"OpenSSH_9.9", "funnel_relay_test"} {
+		for how, breakIt := range breaks {
+			t.Run(version+", "+how, func(t *testing.T) {
+				relay := newTestRelay(t)
+				relay.version = version
+				relay.start()
+				defer relay.kill()
+				const clients = 64 // each of which may find the link broken too late
+				begun, seen := make(chan struct{}, clients), make(chan error, clients)
+				port := target(t, func(conn *net.TCPConn) {
+					_ = conn.CloseWrite()
+					_, _ = io.ReadFull(conn, make([]byte, 4))
+					begun <- struct{}{}
+					_, err := io.Copy(io.Discard, conn)
+					seen <- err
+				})
+				agent := run(t, agentConfig(t, relay, "127.0.0.1:0:127.0.0.1:"+port))
+				defer agent.cancel()
+				public := agent.report().Forwards[0].Public
+				for range clients {
+					client := dialPublic(t, public)
+					defer client.Close() // which the relay waits for
+					_, err := io.WriteString(client, "half of a message")
+					require.NoError(t, err)
+				}
+				for range clients {
+					<-begun
+				}
+				up, _ := agent.agent.uptime.newest()
+				breakIt(relay, up.(*link))
+				for range clients {
+					require.Error(t, <-seen)
+				}
+				agent.stop()
+			})
+		}
+	}
 }
 
 // refuses answers every hello with a no.

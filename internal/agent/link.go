@@ -15,6 +15,7 @@ import (
 // link is one authenticated SSH connection to the relay.
 type link struct {
 	ssh.Conn
+	life      context.Context       // ends when the connection can't be read any more, before its channels do
 	channels  <-chan ssh.NewChannel // must be received from until closed
 	requests  <-chan *ssh.Request   // likewise
 	transport *tcpio.Conn

@@ -54,7 +54,8 @@ func newTCPLink(a *Agent, l *link) *tcpLink {
 // first. Everything it started has stopped when it returns, but for conns that outlive
 // the link.
 func (t *tcpLink) run(ctx context.Context) error {
-	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	// What a conn gets to know of a broken link must not be that its data has ended.
+	serving, cancel := context.WithCancelCause(t.link.life)
 	defer cancel(nil)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
