@@ -149,6 +149,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.carried.tasks.Wait()
 	defer end()
 	defer a.board.close()
+	defer a.dialer.resolver.stop()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.watchNetwork(ctx) })
 	if len(a.tcp) > 0 {

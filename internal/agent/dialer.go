@@ -18,7 +18,7 @@ import (
 type dialer struct {
 	config   Config
 	paths    *paths
-	resolver resolver
+	resolver *resolver
 
 	// first is held by a login until one has succeeded, so that a person is
 	// asked one question at a time, and asked it once.
@@ -32,7 +32,7 @@ type dialer struct {
 }
 
 func newDialer(config Config) *dialer {
-	return &dialer{config: config, paths: newPaths(), resolver: resolver{find: net.DefaultResolver.LookupNetIP}}
+	return &dialer{config: config, paths: newPaths(), resolver: newResolver(net.DefaultResolver.LookupNetIP)}
 }
 
 // dial connects to the relay and logs in. The name is looked up each time, as

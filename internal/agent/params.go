@@ -19,8 +19,10 @@ const (
 
 	// lookupPatience is how long DNS may take to name the relay's addresses before
 	// the one that is known is tried instead: a resolver that works answers within
-	// a round trip or two.
+	// a round trip or two. lookupTimeout is how long it may take at all, for the next
+	// dial: resolvers give each of up to three name servers 5 s, twice.
 	lookupPatience = time.Second
+	lookupTimeout  = 30 * time.Second
 
 	// exchangeTimeout bounds the SSH handshake up to the relay's host key, and
 	// again what follows once a person has answered a question about it. It
