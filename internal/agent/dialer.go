@@ -20,9 +20,9 @@ type dialer struct {
 	paths    *paths
 	resolver *resolver
 
-	// first is held by a login until one has succeeded, so that a person is
+	// first, one slot, is held by a login until one has succeeded, so that a person is
 	// asked one question at a time, and asked it once.
-	first sync.Mutex
+	first chan struct{}
 
 	mu        sync.Mutex
 	loggedIn  bool
@@ -32,7 +32,7 @@ type dialer struct {
 }
 
 func newDialer(config Config) *dialer {
-	return &dialer{config: config, paths: newPaths(), resolver: newResolver(net.DefaultResolver.LookupNetIP)}
+	return &dialer{config: config, paths: newPaths(), first: make(chan struct{}, 1), resolver: newResolver(net.DefaultResolver.LookupNetIP)}
 }
 
 // dial connects to the relay and logs in. The name is looked up each time, as
@@ -42,10 +42,11 @@ func newDialer(config Config) *dialer {
 // A sentinel is a link that asks for signs of life also while all is quiet, so
 // that the others needn't.
 func (d *dialer) dial(ctx context.Context, reached func(), sentinel bool) (*link, error) {
-	if !d.hasLoggedIn() {
-		d.first.Lock()
-		defer d.first.Unlock()
+	release, err := d.turn(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	if err := d.verdict(); err != nil {
 		return nil, err
 	}
@@ -56,6 +57,25 @@ func (d *dialer) dial(ctx context.Context, reached func(), sentinel bool) (*link
 	reached()
 	l, err := d.handshake(ctx, conn, sentinel)
 	return l, d.note(err)
+}
+
+// turn waits until a login may begin; release is to be called at its end. Those who
+// wait for the first one to succeed don't wait for each other after that.
+func (d *dialer) turn(ctx context.Context) (release func(), err error) {
+	if d.hasLoggedIn() {
+		return func() {}, nil
+	}
+	select {
+	case d.first <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	release = func() { <-d.first }
+	if d.hasLoggedIn() {
+		release()
+		return func() {}, nil
+	}
+	return release, nil
 }
 
 // connect is the TCP part.

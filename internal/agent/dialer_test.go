@@ -1,7 +1,10 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,4 +41,44 @@ func TestRefusalsAtOnceCountAsOne(t *testing.T) {
 		require.True(t, Permanent(d.note(refusal)))
 		require.ErrorIs(t, d.verdict(), ErrAuth)
 	})
+}
+
+// All links wait for the first login of all, and for no other.
+func TestAfterTheFirstLoginNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialer(Config{Address: "relay.example:22"})
+		var logins atomic.Int32
+		d.resolver.find = func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+			logins.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range 4 {
+			go func() { _, _ = d.dial(ctx, func() {}, false) }()
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, logins.Load())
+		time.Sleep(connectTimeout) // it fails, and it's the next one's turn
+		synctest.Wait()
+		require.EqualValues(t, 2, logins.Load())
+		require.NoError(t, d.note(nil)) // as a login that succeeds does
+		time.Sleep(connectTimeout)
+		synctest.Wait()
+		require.EqualValues(t, 4, logins.Load())
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestWhoWaitsForTheFirstLoginCanBeStopped(t *testing.T) {
+	d := newDialer(Config{Address: "relay.example:22"})
+	release, err := d.turn(t.Context())
+	require.NoError(t, err)
+	defer release()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = d.turn(ctx)
+	require.ErrorIs(t, err, context.Canceled)
 }
