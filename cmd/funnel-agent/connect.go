@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"io"
+	"os/signal"
+	"syscall"
 
 	"funnel/internal/agent"
 	"funnel/internal/inspect"
@@ -15,6 +17,8 @@ func (c *connectCommand) run(ctx context.Context, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	// It goes on when nobody reads its reports any more, as in funnel-agent | head.
+	signal.Ignore(syscall.SIGPIPE)
 	flags := connectionFlags{c.relayArgument, c.identityFlags, c.keepaliveFlags, c.tuningFlags, c.logFlags}
 	return flags.with(ctx, stderr, func(config agent.Config) error {
 		config.Forwards = forwards

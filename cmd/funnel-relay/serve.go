@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -24,6 +25,8 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err := c.check(); err != nil {
 		return &usageError{err}
 	}
+	// It goes on when nobody reads its greeting or its log any more.
+	signal.Ignore(syscall.SIGPIPE)
 	log, err := obs.NewLogger(streams.err, c.LogLevel, c.LogFormat)
 	if err != nil {
 		return err

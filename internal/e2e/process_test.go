@@ -62,8 +62,8 @@ func startIn(t testing.TB, environment []string, path string, args ...string) *p
 	return startCommand(t, command)
 }
 
-// startCommand is start for a command of which all but its outputs is set: its
-// environment is added to a bare one.
+// startCommand is start for a command of which all but its outputs is set, or but
+// its standard error: its environment is added to a bare one.
 func startCommand(t testing.TB, command *exec.Cmd) *process {
 	t.Helper()
 	p := &process{
@@ -71,7 +71,9 @@ func startCommand(t testing.TB, command *exec.Cmd) *process {
 		output: &transcript{changed: make(chan struct{})}, ended: make(chan struct{}),
 	}
 	isolate(t, command)
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if p.cmd.Stderr = p.output; p.cmd.Stdout == nil {
+		p.cmd.Stdout = p.output
+	}
 	p.cmd.WaitDelay = time.Second // a child of its may hold its outputs open
 	require.NoError(t, p.cmd.Start())
 	go func() {

@@ -4,6 +4,9 @@ package e2e
 
 import (
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -88,4 +91,28 @@ func TestTargetDownAndUpAgain(t *testing.T) {
 		stop()
 	}
 	requireRefusedAt(t, public)
+}
+
+// TestOutputThatNobodyReads, as in funnel-agent | head -n1, ends neither program.
+func TestOutputThatNobodyReads(t *testing.T) {
+	r := startRelay(t)
+	r.kill()
+	reader, unread, err := os.Pipe()
+	require.NoError(t, err)
+	defer unread.Close()
+	require.NoError(t, reader.Close())
+	run := func(program string, args ...string) *process {
+		command := exec.Command(filepath.Join(programs, program), args...)
+		command.Stdout = unread
+		return startCommand(t, command)
+	}
+	serve := func() *process { return run("funnel-relay", "serve", "--listen", r.address, "--state-dir", r.state) }
+	relay := serve()
+	public := freePort(t)
+	run("funnel-agent", "--identity", r.key.file, "--host-key", r.fingerprint, "--state-dir", t.TempDir(),
+		"--tcp", public+":"+serveTCP(t, echoTCP), r.address)
+	eventuallyEchoAt(t, "127.0.0.1:"+public)
+	relay.kill()
+	serve()
+	eventuallyEchoAt(t, "127.0.0.1:"+public)
 }
