@@ -42,6 +42,7 @@ func (c *authorizeCommand) run(_ context.Context, streams streams) error {
 	if err != nil {
 		return err
 	}
+	defer c.warn(streams.err)
 	if _, _, err := access.Append(path, key, comment, permits); err != nil {
 		return err
 	}

@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"funnel/internal/keys"
 	"funnel/internal/lane"
 	"funnel/internal/pace"
 	"funnel/internal/relay"
@@ -26,26 +24,6 @@ type cli struct {
 type state struct {
 	StateDir       string `name:"state-dir" placeholder:"DIR" group:"Files" help:"Where host key and authorized keys are kept. Default: $$STATE_DIRECTORY, else the user's state directory."`
 	AuthorizedKeys string `name:"authorized-keys" placeholder:"FILE" group:"Files" help:"Who may log in, in OpenSSH's format, read anew at each login. Default: authorized_keys in the state directory."`
-}
-
-// directory is the state directory.
-func (s *state) directory() (string, error) {
-	if s.StateDir != "" {
-		return s.StateDir, nil
-	}
-	return keys.StateDir("funnel-relay")
-}
-
-// authorizedKeys is the authorized keys file.
-func (s *state) authorizedKeys() (string, error) {
-	if s.AuthorizedKeys != "" {
-		return s.AuthorizedKeys, nil
-	}
-	directory, err := s.directory()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(directory, "authorized_keys"), nil
 }
 
 // serveCommand is the flags of serve.

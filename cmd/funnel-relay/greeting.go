@@ -19,6 +19,7 @@ type greeting struct {
 	addresses      []net.Addr
 	hostKeys       []ssh.Signer
 	authorizedKeys string // the file
+	authorize      string // what lets a key into it, up to the key
 	count          int    // of keys in it
 }
 
@@ -32,7 +33,7 @@ func (g *greeting) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "to expose TCP port 25565 of another machine, run there:\n\n  %s\n\n", g.agentCommand())
 	if g.count == 0 {
-		fmt.Fprintf(w, "no key may log in yet: run \"funnel-relay authorize KEY\" with the line the agent prints, or add it to %s\n", g.authorizedKeys)
+		fmt.Fprintf(w, "no key may log in yet: run \"%s 'KEY'\" with the line the agent prints, or add it to %s\n", g.authorize, g.authorizedKeys)
 	}
 }
 

@@ -27,6 +27,7 @@ func (c *listCommand) run(_ context.Context, streams streams) error {
 	if err != nil {
 		return err
 	}
+	defer c.warn(streams.err)
 	listed, err := access.List(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -75,6 +76,7 @@ func (c *revokeCommand) run(_ context.Context, streams streams) error {
 	if err != nil {
 		return err
 	}
+	defer c.warn(streams.err)
 	if c.RevokedKeys != "" {
 		key, comment, err := access.ParseKey(which)
 		if err != nil {

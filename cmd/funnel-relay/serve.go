@@ -90,7 +90,7 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err != nil {
 		return explainListen(err)
 	}
-	greeting := greeting{addresses: addresses, hostKeys: hostKeys, authorizedKeys: path}
+	greeting := greeting{addresses: addresses, hostKeys: hostKeys, authorizedKeys: path, authorize: c.authorizeLine()}
 	greeting.count, err = authorized.Count()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Error("no key can log in", "error", err)
@@ -116,7 +116,7 @@ func (c *serveCommand) hostKeys(ctx context.Context) ([]ssh.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, _, err := keys.LoadOrCreate(filepath.Join(directory, "host_ed25519"))
+		key, _, err := keys.LoadOrCreate(filepath.Join(directory, hostKeyFile))
 		if err != nil {
 			return nil, fmt.Errorf("host key: %w", err)
 		}

@@ -41,6 +41,7 @@ func TestServe(t *testing.T) {
 		greetings[i] = string(greeting)
 		require.Regexp(t, `^funnel-relay \S+ listening on 127\.0\.0\.1:\d+\nhost key SHA256:\S+ \(ed25519\)\n`, greetings[i])
 		require.Regexp(t, `\n\n  funnel-agent --host-key SHA256:\S+ --tcp 25565 127\.0\.0\.1:\d+\n\n`, greetings[i])
+		require.Contains(t, greetings[i], `run "funnel-relay authorize --state-dir `+directory+` 'KEY'"`)
 		require.Contains(t, greetings[i], filepath.Join(directory, "authorized_keys"))
 	}
 	hostKey := func(s string) string { return strings.Split(s, "\n")[1] }

@@ -21,6 +21,11 @@ func StateDir(program string) (string, error) {
 	if list := filepath.SplitList(os.Getenv("STATE_DIRECTORY")); len(list) > 0 && filepath.IsAbs(list[0]) {
 		return list[0], nil
 	}
+	return UserStateDir(program)
+}
+
+// UserStateDir is StateDir for a program that a user starts, and not systemd.
+func UserStateDir(program string) (string, error) {
 	base, err := userStateDir(runtime.GOOS)
 	if err != nil {
 		return "", fmt.Errorf("find the state directory of %s: %w; name one with --state-dir", program, err)
