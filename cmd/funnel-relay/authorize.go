@@ -46,6 +46,9 @@ func (c *authorizeCommand) run(_ context.Context, streams streams) error {
 	if _, _, err := access.Append(path, key, comment, permits); err != nil {
 		return err
 	}
+	if err := access.CheckFile(path); err != nil {
+		return fmt.Errorf("the key is in %s now, but no key in it can log in: %w", path, err)
+	}
 	fmt.Fprintf(streams.out, "%s may log in and expose %s; it is in %s\n",
 		describeKey(key, comment), describePermits(permits), path)
 	return nil

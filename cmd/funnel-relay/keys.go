@@ -21,7 +21,8 @@ type keysCommand struct {
 // listCommand is the flags of keys list.
 type listCommand struct{ state }
 
-// run prints a line for each key.
+// run prints a line for each key. What keeps all of them out goes to standard
+// error, so that scripts find nothing but keys on standard output.
 func (c *listCommand) run(_ context.Context, streams streams) error {
 	path, err := c.authorizedKeys()
 	if err != nil {
@@ -29,8 +30,15 @@ func (c *listCommand) run(_ context.Context, streams streams) error {
 	}
 	defer c.warn(streams.err)
 	listed, err := access.List(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(streams.err, "no key may log in: %s doesn't exist\n", path)
+		return nil
+	case err != nil:
 		return err
+	case len(listed) == 0:
+		fmt.Fprintf(streams.err, "no key may log in: there is none in %s\n", path)
+		return nil
 	}
 	table := tabwriter.NewWriter(streams.out, 0, 0, 2, ' ', 0)
 	for _, l := range listed {
@@ -51,7 +59,13 @@ func (c *listCommand) run(_ context.Context, streams streams) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", fingerprint, name, options)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if err := access.CheckFile(path); err != nil {
+		fmt.Fprintf(streams.err, "funnel-relay: warning: no key can log in: %v\n", err)
+	}
+	return nil
 }
 
 // revokeCommand is the flags of keys revoke.

@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -30,6 +31,16 @@ func List(path string) ([]Listed, error) {
 		listed = append(listed, describeLine(number, text))
 	}
 	return listed, nil
+}
+
+// CheckFile is nil if a relay relies on the file at path as it does on authorized
+// keys, and else says why it lets nobody in.
+func CheckFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return guarded(path, info)
 }
 
 func describeLine(number int, text string) Listed {
