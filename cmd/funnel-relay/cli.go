@@ -34,7 +34,7 @@ type serveCommand struct {
 	UserCAKeys     string   `name:"user-ca-keys" placeholder:"FILE" group:"Files" help:"Keys whose certificates may log in, one a line."`
 	Principals     []string `name:"authorized-principals" placeholder:"NAME" group:"Files" help:"Names of which a certificate of --user-ca-keys must have one. Repeatable. Default: the user name of the login."`
 	RevokedKeys    string   `name:"revoked-keys" placeholder:"FILE" group:"Files" help:"Keys and certificates that may not log in: a KRL of ssh-keygen's, or public keys, one a line."`
-	ClientNetworks string   `name:"client-networks" placeholder:"FILE" group:"Files" help:"Client networks that may, or may not, reach public ports: lines as in \"deny 192.0.2.0/24 25565\" and \"allow 198.51.100.7\"."`
+	ClientNetworks string   `name:"client-networks" placeholder:"FILE" group:"Files" help:"Client networks that may not reach public ports, lines as in \"deny 192.0.2.0/24\", or who alone may reach some, as in \"allow 198.51.100.0/24 25565\"."`
 	NoLockdown     bool     `name:"no-lockdown" group:"Files" help:"Don't give up, once running, all files but the directories of those above, and new privileges (Linux)."`
 
 	Listen     []string `name:"listen" sep:"none" default:":2222" placeholder:"ADDR" group:"What to serve" help:"Listen for agents at this address, as host:port. Repeatable. Default: the sockets that systemd gives, else :2222."`

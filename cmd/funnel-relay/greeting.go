@@ -20,7 +20,7 @@ type greeting struct {
 	hostKeys       []ssh.Signer
 	authorizedKeys string // the file
 	authorize      string // what lets a key into it, up to the key
-	count          int    // of keys in it
+	empty          bool   // it has no key
 }
 
 func (g *greeting) print(w io.Writer) {
@@ -32,7 +32,7 @@ func (g *greeting) print(w io.Writer) {
 		fmt.Fprintf(w, "host key %s (%s)\n", keys.Fingerprint(public), keyKind(public))
 	}
 	fmt.Fprintf(w, "to expose TCP port 25565 of another machine, run there:\n\n  %s\n\n", g.agentCommand())
-	if g.count == 0 {
+	if g.empty {
 		fmt.Fprintf(w, "no key may log in yet: run \"%s 'KEY'\" with the line the agent prints, or add it to %s\n", g.authorize, g.authorizedKeys)
 	}
 }

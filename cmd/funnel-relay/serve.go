@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -41,6 +42,9 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	}
 	path, err := c.authorizedKeys()
 	if err != nil {
+		return err
+	}
+	if err := c.checkFiles(log); err != nil {
 		return err
 	}
 	authorized := access.NewKeys(path, policy, log)
@@ -91,10 +95,11 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		return explainListen(err)
 	}
 	greeting := greeting{addresses: addresses, hostKeys: hostKeys, authorizedKeys: path, authorize: c.authorizeLine()}
-	greeting.count, err = authorized.Count()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	count, err := authorized.Count()
+	if err != nil {
 		log.Error("no key can log in", "error", err)
 	}
+	greeting.empty = err == nil && count == 0
 	greeting.print(streams.out)
 	manager.tell(daemon.SdNotifyReady)
 	told := make(chan struct{})
@@ -107,6 +112,22 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		<-told
 	}
 	return err
+}
+
+// checkFiles finds files that are named and not there, which is a slip unless
+// somebody makes them later. Without --client-networks everybody would be let in.
+func (c *serveCommand) checkFiles(log *slog.Logger) error {
+	missing := func(path string) bool {
+		_, err := os.Stat(path)
+		return path != "" && errors.Is(err, fs.ErrNotExist)
+	}
+	if missing(c.ClientNetworks) {
+		return fmt.Errorf("--client-networks: there is no file %s, and without it everybody would be let in; make it, if only an empty one", c.ClientNetworks)
+	}
+	if missing(c.UserCAKeys) {
+		log.Warn("no certificate can log in: the file of --user-ca-keys isn't there", "file", c.UserCAKeys)
+	}
+	return nil
 }
 
 // hostKeys loads the host keys, and makes the default one if it isn't there.

@@ -48,6 +48,33 @@ func TestServe(t *testing.T) {
 	require.Equal(t, hostKey(greetings[0]), hostKey(greetings[1]), "the key is made once")
 }
 
+// TestFilesThatAreMissing: a file that is named and isn't there keeps somebody out,
+// which is said, and not that a key would help.
+func TestFilesThatAreMissing(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for flag, says := range map[string]string{
+		"--revoked-keys": `level=ERROR msg="no key can log in" error="read revoked keys: .*missing`,
+		"--user-ca-keys": `level=WARN msg="no certificate can log in: the file of --user-ca-keys isn't there" file=.*missing`,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		stdout, w := io.Pipe()
+		var stderr bytes.Buffer
+		status := make(chan int, 1)
+		go func() {
+			status <- run(ctx, []string{"--no-lockdown", "--listen", "127.0.0.1:0", "--state-dir", t.TempDir(), flag, missing}, strings.NewReader(""), w, &stderr)
+			w.Close()
+		}()
+		_, err := stdout.Read(make([]byte, 1)) // the greeting, once all has been looked at
+		require.NoError(t, err)
+		cancel()
+		greeting, err := io.ReadAll(stdout)
+		require.NoError(t, err)
+		require.Zero(t, <-status)
+		require.Regexp(t, says, stderr.String())
+		require.Equal(t, flag != "--revoked-keys", strings.Contains(string(greeting), "no key may log in yet"), "%s", greeting)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	var stderr bytes.Buffer
 	// The same port twice: the second can't be had.

@@ -34,6 +34,7 @@ type Networks struct {
 // networkRules are one version of the file. They never change.
 type networkRules struct {
 	deny, allow map[netip.Prefix][]Permit
+	count       int      // of rules
 	lengths     []int    // of prefixes in deny and allow, in bits, IPv6's plus lengths6
 	ports       []Permit // those with allow rules
 }
@@ -74,7 +75,11 @@ func (n *Networks) Refresh() (changed bool) {
 		return false
 	}
 	n.current.Store(rules)
-	n.log.Info("client networks changed", "file", n.file.path)
+	count := 0
+	if rules != nil {
+		count = rules.count
+	}
+	n.log.Info("client networks changed", "file", n.file.path, "rules", count)
 	return true
 }
 
@@ -153,6 +158,7 @@ func (r *networkRules) add(text string) error {
 	default:
 		return fmt.Errorf("%s is neither deny nor allow", quote(fields[0]))
 	}
+	r.count++
 	length := prefix.Bits()
 	if !prefix.Addr().Is4() {
 		length += lengths6

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"testing"
@@ -17,7 +18,7 @@ deny 192.0.2.7 25565,27015-27020/udp
 allow 198.51.100.0/24 8080/tcp
 allow 2001:db8:1::/48 8080/tcp
 `)
-	networks, err := NewNetworks(f.path, nil)
+	networks, err := NewNetworks(f.path, slog.New(slog.NewTextHandler(&f.log, nil)))
 	require.NoError(t, err)
 	for _, test := range []struct {
 		client, network string
@@ -45,6 +46,7 @@ allow 2001:db8:1::/48 8080/tcp
 	f.write("deny 198.51.100.1\n")
 	require.False(t, networks.Refresh(), "it may be half a file")
 	require.True(t, networks.Refresh())
+	require.Contains(t, f.log.String(), "rules=1")
 	require.False(t, networks.Refresh())
 	require.True(t, networks.Allows(netip.MustParseAddr("203.0.113.9"), "tcp", 1))
 	f.write("deny 198.51.100.1\ndeny 203.0.11")
