@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,23 +28,25 @@ func (c *authorizeCommand) run(_ context.Context, streams streams) error {
 		}
 		permits = append(permits, permit)
 	}
-	text, err := c.keyText(streams.in)
+	path, err := c.authorizedKeys()
 	if err != nil {
 		return err
 	}
-	key, comment, err := access.ParseKey(text)
+	defer c.warn(streams.err)
+	key, comment, err := c.key(path, streams.in)
 	if err != nil {
 		return err
 	}
 	if c.Name != "" {
 		comment = c.Name
 	}
-	path, err := c.authorizedKeys()
-	if err != nil {
-		return err
+	var before access.Listed
+	if c.Replace {
+		before, err = access.Replace(path, key, comment, permits)
+	} else {
+		_, _, err = access.Append(path, key, comment, permits)
 	}
-	defer c.warn(streams.err)
-	if _, _, err := access.Append(path, key, comment, permits); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := access.CheckFile(path); err != nil {
@@ -51,7 +54,26 @@ func (c *authorizeCommand) run(_ context.Context, streams streams) error {
 	}
 	fmt.Fprintf(streams.out, "%s may log in and expose %s; it is in %s\n",
 		describeKey(key, comment), describePermits(permits), path)
+	if before.Line > 0 {
+		fmt.Fprintf(streams.out, "line %d says nothing else now; its options were: %s\n", before.Line, cmp.Or(before.Options, "none"))
+	}
 	return nil
+}
+
+// key is the key that the arguments mean, and its comment. One that is to be
+// replaced may be meant by what it is called in the file at path.
+func (c *authorizeCommand) key(path string, stdin io.Reader) (ssh.PublicKey, string, error) {
+	called := strings.Join(c.Key, " ")
+	if c.Replace && called != "-" && !strings.HasSuffix(called, ".pub") {
+		if _, _, err := access.ParseKey(called); err != nil {
+			return access.Lookup(path, called)
+		}
+	}
+	text, err := c.keyText(stdin)
+	if err != nil {
+		return nil, "", err
+	}
+	return access.ParseKey(text)
 }
 
 // keyText is the text of the key that the arguments name.

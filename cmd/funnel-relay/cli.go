@@ -91,9 +91,10 @@ func (c *serveCommand) check() error {
 // authorizeCommand is the flags of authorize.
 type authorizeCommand struct {
 	state
-	Permit []string `name:"permit" sep:"none" placeholder:"PORTS[/tcp|/udp]" help:"Ports this key may expose, as in 25565, 27015-27020/udp or 192.0.2.7:443/tcp. Repeatable. Default: all that the relay allows."`
-	Name   string   `name:"name" placeholder:"NAME" help:"What logs call the key. Default: the comment in KEY."`
-	Key    []string `arg:"" name:"key" help:"The public key: a line like \"ssh-ed25519 AAAA… name\", quoted or not, a .pub file, or - to read it from standard input."`
+	Permit  []string `name:"permit" sep:"none" placeholder:"PORTS[/tcp|/udp]" help:"Ports this key may expose, as in 25565, 27015-27020/udp or 192.0.2.7:443/tcp. Repeatable. Default: all that the relay allows."`
+	Name    string   `name:"name" placeholder:"NAME" help:"What logs call the key. Default: the comment in KEY."`
+	Replace bool     `name:"replace" help:"Write the line of a key that is authorized already anew: what this command doesn't say is taken out of it. KEY may be its name or fingerprint, too."`
+	Key     []string `arg:"" name:"key" help:"The public key: a line like \"ssh-ed25519 AAAA… name\", quoted or not, a .pub file, or - to read it from standard input."`
 }
 
 // Help is shown below the flags.

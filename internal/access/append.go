@@ -33,14 +33,7 @@ func Append(path string, key ssh.PublicKey, comment string, permits []Permit) (l
 			found = text
 			return nil, alreadyThere(path, number, text)
 		}
-		if n := len(data); n > 0 && data[n-1] != '\n' {
-			data = append(data, '\n')
-		}
-		data = append(append(data, line...), '\n')
-		if len(data) > maxFile {
-			return nil, fmt.Errorf("file %s would be larger than %d bytes: take keys out of it", path, maxFile)
-		}
-		return data, nil
+		return withLine(data, line, path)
 	})
 	if err != nil {
 		return found, false, fmt.Errorf("authorize key: %w", err)
@@ -79,7 +72,7 @@ func findKey(data []byte, key ssh.PublicKey) (number int, text string) {
 }
 
 func alreadyThere(path string, number int, text string) error {
-	remedy := "change or take out that line"
+	remedy := "--replace writes that line anew, keys revoke takes it out"
 	if _, _, _, err := parseEntry(text); err != nil {
 		remedy = fmt.Sprintf("but that line is skipped, because %v; mend it or take it out", err)
 	}

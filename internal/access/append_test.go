@@ -81,10 +81,10 @@ func TestAppendLeavesOtherLinesAlone(t *testing.T) {
 func TestAppendRefusesAKeyThatIsThere(t *testing.T) {
 	key := keyText(testKey(t, 1))
 	for _, test := range []struct{ content, found, says string }{
-		{"# first\n" + key + " home\n", key + " home", "in line 2 of %s: change or take out that line"},
-		{"\n\n" + `permitlisten="80" ` + key, `permitlisten="80" ` + key, "in line 3 of %s: change"},
+		{"# first\n" + key + " home\n", key + " home", "in line 2 of %s: --replace writes that line anew, keys revoke takes it out"},
+		{"\n\n" + `permitlisten="80" ` + key, `permitlisten="80" ` + key, "in line 3 of %s: --replace"},
 		{"oops " + key + "\n", "oops " + key, `in line 1 of %s: but that line is skipped, because option "oops" is not known`},
-		{"cert-authority " + key + "\n", "cert-authority " + key, "in line 1 of %s: change"},
+		{"cert-authority " + key + "\n", "cert-authority " + key, "in line 1 of %s: --replace"},
 	} {
 		f := newTestFile(t, test.content)
 		line, added, err := Append(f.path, testKey(t, 1), "again", nil)

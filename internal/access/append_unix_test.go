@@ -95,3 +95,11 @@ func TestAppendKeepsTheOwner(t *testing.T) {
 		owned(path)
 	}
 }
+
+func TestReplaceKeepsTheMode(t *testing.T) {
+	f := newTestFile(t, keyText(testKey(t, 1)))
+	require.NoError(t, os.Chmod(f.path, 0o640))
+	_, err := Replace(f.path, testKey(t, 1), "", nil)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), mode(t, f.path))
+}

@@ -93,7 +93,7 @@ func Remove(path, which string) (removed []Listed, err error) {
 				names = append(names, l.Fingerprint)
 			}
 			removed = nil
-			return nil, fmt.Errorf("several keys are named %s: name one by its fingerprint, %s", quote(which), list(names))
+			return nil, severalNamed(which, names)
 		}
 		return withoutLines(data, chosen), nil
 	})
@@ -101,6 +101,10 @@ func Remove(path, which string) (removed []Listed, err error) {
 		return nil, fmt.Errorf("revoke key: %w", err)
 	}
 	return removed, nil
+}
+
+func severalNamed(which string, fingerprints []string) error {
+	return fmt.Errorf("several keys are named %s: name one by its fingerprint, %s", quote(which), list(fingerprints))
 }
 
 func withoutLines(data []byte, chosen map[int]bool) []byte {

@@ -123,7 +123,8 @@ func nothingAnswers(f Findings) Sentence {
 			"or a firewall at the VPS, perhaps its provider's, lets none through"}
 	}
 	return Sentence{Unreachable, "no public port of the relay answers: a firewall at the VPS, perhaps its provider's, lets none through. " +
-		"Open the ports you expose there, for TCP and UDP; to measure with those alone, bind this agent's key to them (funnel-relay authorize --permit PORTS)"}
+		"Open the ports you expose there, for TCP and UDP; to measure with those alone, bind this agent's key to them, with " +
+		"funnel-relay authorize --replace --permit PORTS NAME on the relay, where funnel-relay keys list says its NAME"}
 }
 
 // adviceOnLoss looks at the funnel's half of the way alone: with the other half,

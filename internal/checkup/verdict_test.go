@@ -27,7 +27,7 @@ func TestJudge(t *testing.T) {
 			f.Up, f.Down, f.Through, f.PlayUDP, f.PlayTCP = Bottleneck{}, Bottleneck{}, Bottleneck{}, -1, -1
 		},
 			[]Fault{None}, []string{"next to nothing lost"}},
-		"no port answers":      {func(f *Findings) { *f = Findings{TCPBlocked: true, UDPBlocked: true} }, []Fault{Unreachable}, []string{"firewall", "authorize --permit"}},
+		"no port answers":      {func(f *Findings) { *f = Findings{TCPBlocked: true, UDPBlocked: true} }, []Fault{Unreachable}, []string{"firewall", "authorize --replace --permit PORTS NAME"}},
 		"no port of an sshd":   {func(f *Findings) { *f = Findings{TCPBlocked: true, NoUDP: true} }, []Fault{Unreachable}, []string{"GatewayPorts"}},
 		"no port given":        {func(f *Findings) { *f = Findings{} }, []Fault{Refused}, []string{"no port"}},
 		"UDP blocked":          {func(f *Findings) { f.UDP, f.UDPBlocked = false, true }, []Fault{UDPBlocked}, []string{"UDP is blocked"}},
