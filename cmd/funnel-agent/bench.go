@@ -57,7 +57,7 @@ func (c *benchCommand) check() error {
 	if c.Duration < checkup.MinDuration || c.Duration > checkup.MaxDuration {
 		return fmt.Errorf("--duration %s: must be from %s to %s, for example %s", c.Duration, checkup.MinDuration, checkup.MaxDuration, checkup.DefaultDuration)
 	}
-	return errors.Join(c.keepaliveFlags.check(), c.tuningFlags.check())
+	return errors.Join(c.relayArgument.check(), c.identityFlags.check(), c.keepaliveFlags.check(), c.tuningFlags.check())
 }
 
 // run measures, and shows what was measured.

@@ -64,7 +64,7 @@ agent fares: funnel-agent status. See their --help.`
 
 // check finds what can't work whatever the relay says.
 func (c *connectCommand) check() error {
-	if err := errors.Join(c.keepaliveFlags.check(), c.tuningFlags.check()); err != nil {
+	if err := errors.Join(c.relayArgument.check(), c.identityFlags.check(), c.keepaliveFlags.check(), c.tuningFlags.check()); err != nil {
 		return err
 	}
 	switch {

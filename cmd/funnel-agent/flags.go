@@ -7,11 +7,19 @@ import (
 	"funnel/internal/lane"
 	"funnel/internal/pace"
 	"funnel/internal/replay"
+	"funnel/internal/sshconfig"
+	"funnel/internal/trust"
 )
 
 // relayArgument is the relay that a command is about.
 type relayArgument struct {
 	Relay string `arg:"" name:"relay" help:"The relay as [user@]host[:port], or a Host of your ssh config. Port: the ssh config's, else 2222, funnel-relay's (a stock sshd is host:22). User: the ssh config's, else funnel."`
+}
+
+// check finds a relay that can't be any.
+func (a *relayArgument) check() error {
+	_, _, _, err := sshconfig.ParseDestination(a.Relay)
+	return err
 }
 
 // identityFlags are who we are and whom to trust.
@@ -22,6 +30,13 @@ type identityFlags struct {
 	KnownHosts []string `name:"known-hosts" sep:"none" placeholder:"FILE" group:"Which relay to trust" help:"File of trusted host keys. Repeatable; new ones go to the first. Default: the ssh config's, else ~/.ssh/known_hosts."`
 	AcceptNew  bool     `name:"accept-new" group:"Which relay to trust" help:"Trust the host key of a relay never seen before. A changed key is refused all the same."`
 	HostKey    []string `name:"host-key" sep:"none" placeholder:"SHA256:…" group:"Which relay to trust" help:"Trust exactly this fingerprint, which funnel-relay prints when it starts. Repeatable."`
+}
+
+func (f *identityFlags) check() error {
+	if err := trust.CheckPins(f.HostKey); err != nil {
+		return fmt.Errorf("--host-key: %w", err)
+	}
+	return nil
 }
 
 // keepaliveFlags are when to give a link up.

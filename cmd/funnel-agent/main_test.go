@@ -55,3 +55,19 @@ func TestHelp(t *testing.T) {
 		})
 	}
 }
+
+// TestWrongCommandLine: a script can tell a slip in the command line from whatever
+// else goes wrong.
+func TestWrongCommandLine(t *testing.T) {
+	for _, args := range [][]string{
+		{"--tcp", "25565", "--host-key", "SHA256:abc", "relay.invalid"},
+		{"bench", "--host-key", "SHA256:abc", "relay.invalid"},
+		{"--tcp", "25565", "relay.invalid:99999"},
+		{"--tcp", "25565:", "relay.invalid"},
+	} {
+		var stdout, stderr bytes.Buffer
+		args = append(args, "--state-dir", t.TempDir())
+		require.Equal(t, statusUsage, run(t.Context(), args, strings.NewReader(""), &stdout, &stderr), "%v: %s", args, &stderr)
+		require.Contains(t, stderr.String(), `Run "funnel-agent --help"`)
+	}
+}
