@@ -53,8 +53,8 @@ func parse(network Network, spec string) ([]Forward, error) {
 	}
 	explicit := len(fields) >= 3
 	if len(fields) == 2 && isDigits(bind) {
-		return nil, fmt.Errorf("%s is not a bind address: name the target too, as in %s:%s:%s",
-			quote(bind), bind, DefaultTarget, listenPorts)
+		return nil, fmt.Errorf("%s is not a bind address: name the target too, as in %s",
+			quote(bind), withTarget(bind, listenPorts))
 	}
 	if bind, err = parseBind(bind); err != nil {
 		return nil, err
@@ -81,6 +81,21 @@ func parse(network Network, spec string) ([]Forward, error) {
 		}
 	}
 	return forwards, nil
+}
+
+// withTarget is a SPEC that would do for one that has no more than a port and what
+// was meant as the target's port or host.
+func withTarget(port, target string) string {
+	spec := port + ":" + DefaultTarget + ":" + port
+	if _, err := parseRange(target); err == nil {
+		spec = port + ":" + DefaultTarget + ":" + target
+	} else if _, err := parseTarget(target); err == nil {
+		spec = port + ":" + target + ":" + port
+	}
+	if _, err := parse(TCP, spec); err != nil {
+		return "8080:" + DefaultTarget + ":80"
+	}
+	return spec
 }
 
 // split takes a SPEC apart at the colons outside brackets, into one to four

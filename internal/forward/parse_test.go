@@ -89,6 +89,13 @@ func TestParseRefuses(t *testing.T) {
 		{"0", `"0"`, "needs a target", "0:127.0.0.1:25565"},
 		{"0.0.0.0:0", `"0.0.0.0:0"`, "needs a target", "0:127.0.0.1:25565"},
 		{"8080:80", `"8080"`, "not a bind address", "8080:127.0.0.1:80"},
+		{"8080:20-30", `"8080"`, "not a bind address", "as in 8080:127.0.0.1:80"},
+		{"8080:nas.lan", `"8080"`, "not a bind address", "as in 8080:nas.lan:8080"},
+		{"8080:192.168.1.7", `"8080"`, "not a bind address", "as in 8080:192.168.1.7:8080"},
+		{"8080:[fd00::7]", `"8080"`, "not a bind address", "as in 8080:[fd00::7]:8080"},
+		{"8080:", `"8080"`, "not a bind address", "as in 8080:127.0.0.1:8080"},
+		{"8080:a b", `"8080"`, "not a bind address", "as in 8080:127.0.0.1:8080"},
+		{"99999:nas.lan", `"99999"`, "not a bind address", "as in 8080:127.0.0.1:80"},
 		{"8080:localhost:0", `"0"`, "cannot be reached", "25565"},
 		{"8080:localhost:http", `"http"`, "not a port", "25565"},
 		{"8080:localhost:", `""`, "not a port", "25565"},
@@ -123,6 +130,10 @@ func TestParseRefuses(t *testing.T) {
 			require.Contains(t, err.Error(), test.example)
 			require.NotContains(t, err.Error(), "\n")
 			require.Less(t, len(err.Error()), 500)
+			if _, example, found := strings.Cut(err.Error(), "name the target too, as in "); found {
+				_, err := Parse(TCP, example)
+				require.NoError(t, err, "what is suggested would do")
+			}
 		})
 	}
 }
