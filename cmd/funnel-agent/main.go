@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,7 +126,7 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 	if err != nil {
 		panic(err) // the struct tags are wrong, which every test would show
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(asHelp(args))
 	switch {
 	case err == nil:
 		chosen = &line.Connect
@@ -157,6 +158,15 @@ func printHelp(options kong.HelpOptions, help *kong.Context) error {
 		help = connect
 	}
 	return kong.DefaultHelpPrinter(options, help)
+}
+
+// asHelp has "help", alone or before a command, mean --help: it would name a relay.
+func asHelp(args []string) []string {
+	isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }
+	if len(args) == 0 || args[0] != "help" || slices.ContainsFunc(args, isFlag) {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "--help")
 }
 
 // programVersion is the version given to the linker, or the one Go records for

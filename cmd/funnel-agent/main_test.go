@@ -35,12 +35,13 @@ func TestScripts(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{
-		"help":        {"--help"},
-		"help-bench":  {"bench", "--help"},
-		"help-status": {"status", "--help"},
+	for _, args := range [][]string{
+		{"help", "--help"}, {"help", "help"},
+		{"help-bench", "bench", "--help"}, {"help-bench", "help", "bench"},
+		{"help-status", "status", "--help"}, {"help-status", "help", "status"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(strings.Join(args[1:], " "), func(t *testing.T) {
+			name, args := args[0], args[1:]
 			t.Setenv("COLUMNS", "") // kong would wrap there
 			var stdout, stderr bytes.Buffer
 			require.Zero(t, run(t.Context(), args, strings.NewReader(""), &stdout, &stderr))

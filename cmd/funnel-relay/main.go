@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -106,7 +108,7 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 	if err != nil {
 		panic(err) // the struct tags are wrong, which every test would show
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(asHelp(args))
 	if err != nil {
 		fmt.Fprintf(stderr, "funnel-relay: error: %v\n%s\n", err, helpHint)
 		return nil, statusUsage, true
@@ -120,6 +122,15 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 		return &line.Keys.Revoke, 0, false
 	}
 	return &line.Serve, 0, false
+}
+
+// asHelp has "help", alone or before a command, mean --help: people try it.
+func asHelp(args []string) []string {
+	isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }
+	if len(args) == 0 || args[0] != "help" || slices.ContainsFunc(args, isFlag) {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "--help")
 }
 
 // programVersion is the version given to the linker, or the one Go records for

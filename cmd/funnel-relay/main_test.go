@@ -35,14 +35,15 @@ func TestScripts(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{
-		"help":           {"--help"},
-		"help-serve":     {"serve", "--help"},
-		"help-authorize": {"authorize", "--help"},
-		"help-list":      {"keys", "list", "--help"},
-		"help-revoke":    {"keys", "revoke", "--help"},
+	for _, args := range [][]string{
+		{"help", "--help"}, {"help", "help"},
+		{"help-serve", "serve", "--help"},
+		{"help-authorize", "authorize", "--help"}, {"help-authorize", "help", "authorize"},
+		{"help-list", "keys", "list", "--help"}, {"help-list", "help", "keys", "list"},
+		{"help-revoke", "keys", "revoke", "--help"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(strings.Join(args[1:], " "), func(t *testing.T) {
+			name, args := args[0], args[1:]
 			t.Setenv("COLUMNS", "") // kong would wrap there
 			var stdout, stderr bytes.Buffer
 			require.Zero(t, run(t.Context(), args, strings.NewReader(""), &stdout, &stderr))
