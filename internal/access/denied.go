@@ -1,6 +1,9 @@
 package access
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Limit is who or what forbids something.
 type Limit string
@@ -29,7 +32,7 @@ func (d *Denied) Error() string { return d.text }
 // describeBind names what was to be bound.
 func describeBind(network, host string, port uint16) string {
 	if port == 0 {
-		return fmt.Sprintf("any %s port on %s", network, describeHost(host))
+		return fmt.Sprintf("any %s port on %s", strings.ToUpper(network), describeHost(host))
 	}
-	return fmt.Sprintf("%s port %d on %s", network, port, describeHost(host))
+	return fmt.Sprintf("%s port %d on %s", strings.ToUpper(network), port, describeHost(host))
 }

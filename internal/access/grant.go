@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -96,7 +97,7 @@ func (g *Grant) mayBind(network, host string, port uint16) (narrowed string, per
 	}
 	asked, err := bindHost(host)
 	if err != nil {
-		return deny(LimitRelay, "%s port %d on %s cannot be bound: %v", network, port, quote(host), err)
+		return deny(LimitRelay, "%s port %d on %s cannot be bound: %v", strings.ToUpper(network), port, quote(host), err)
 	}
 	what := describeBind(network, asked, port)
 	permitted = g.ports(network, asked)

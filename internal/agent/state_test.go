@@ -77,6 +77,8 @@ func TestStateAsAPersonSeesIt(t *testing.T) {
   udp         *:2457 waits for the relay, for 127.0.0.1:2457
   udp         *:2458 waits for the relay, for 127.0.0.1:2458: no connection for it yet
 `, state.String())
+	state.TCPConns, state.UDPFlows = 0, 1
+	require.Contains(t, state.String(), "carries     0 TCP connections, 1 UDP flow\n")
 	state.Connected = false
 	require.Contains(t, state.String(), "away        since 2026-11-25 19:02:11, for 3h0m12s: no sign of life from the relay\n")
 }

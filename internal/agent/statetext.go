@@ -49,7 +49,7 @@ func (s State) String() string {
 			line("", "%s  away for %s: %s", clock(o.Began), span(o.Away), o.Cause)
 		}
 	}
-	line("carries", "%d TCP connections, %d UDP flows", s.TCPConns, s.UDPFlows)
+	line("carries", "%s, %s", count(s.TCPConns, "TCP connection"), count(s.UDPFlows, "UDP flow"))
 	if len(s.Drops) > 0 {
 		var drops []string
 		for _, reason := range slices.Sorted(maps.Keys(s.Drops)) {
@@ -74,6 +74,14 @@ func (f ForwardState) String() string {
 		return fmt.Sprintf("%s waits for the relay, for %s", f.Listen, f.Target)
 	}
 	return fmt.Sprintf("%s -> %s", f.Public, f.Target)
+}
+
+// count is a number of things that have an ordinary plural.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // clock is a time of the wall clock here.

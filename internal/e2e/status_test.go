@@ -71,7 +71,7 @@ func TestStatus(t *testing.T) {
 	p = ask()
 	require.Zero(t, p.status(), p.said())
 	require.Contains(t, p.said(), "2 of 2 up")
-	require.Contains(t, p.said(), "1 TCP connections, 1 UDP flows")
+	require.Contains(t, p.said(), "1 TCP connection, 1 UDP flow")
 
 	r.kill()
 	require.Eventually(t, func() bool { return !a.askState(directory).Connected }, patience, 10*time.Millisecond)

@@ -279,7 +279,7 @@ func TestOnePortTwoLinks(t *testing.T) {
 			require.Equal(t, version == "SSH-2.0-funnel_agent_test", told)
 			if told {
 				require.False(t, refusal.Final)
-				require.Equal(t, "tcp port "+strconv.Itoa(int(port))+" of the relay is in use", refusal.Reason)
+				require.Equal(t, "TCP port "+strconv.Itoa(int(port))+" of the relay is in use", refusal.Reason)
 			}
 		}
 	}

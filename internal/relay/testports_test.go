@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -204,6 +205,15 @@ func TestTestPortsKeepToTheKeysLimits(t *testing.T) {
 		ports = askTest(t, two)
 		require.NotZero(t, ports.UDPPort, ports.Note)
 	}
+
+	// What is taken is said as it is of a forward.
+	taken, err := net.ListenUDP("udp", nil)
+	require.NoError(t, err)
+	defer taken.Close()
+	port := taken.LocalAddr().(*net.UDPAddr).Port
+	ports = askTest(t, agent(fmt.Sprintf(`permitlisten="1024-65535/tcp",permitlisten="%d/udp"`, port)))
+	require.Zero(t, ports.UDPPort)
+	require.Equal(t, fmt.Sprintf("bind one of the ports %d: UDP port %d of the relay is in use", port, port), ports.Note)
 
 	// A stock client isn't sent what RFC 4254 leaves empty.
 	stock := newKey(t)
