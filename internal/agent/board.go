@@ -126,20 +126,17 @@ func (b *board) tell() {
 
 // now is how the forwards stand. One whose link is gone has neither a Public nor an
 // Err, unless the others have had their answers for a while.
-func (b *board) now() (statuses []Status, final []bool) {
+func (b *board) now() []Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, a := range b.answers {
-		final = append(final, a.final)
-	}
-	return b.statuses(), final
+	return b.statuses()
 }
 
 func (b *board) statuses() []Status {
 	statuses := make([]Status, len(b.forwards))
 	for i, f := range b.forwards {
 		a := b.answers[i]
-		statuses[i] = Status{Forward: f, Public: a.public, Err: a.err, Waits: !a.known}
+		statuses[i] = Status{Forward: f, Public: a.public, Err: a.err, Final: a.final, Waits: !a.known}
 		if !a.known && b.late.overdue {
 			statuses[i].Err = b.late.why()
 		}

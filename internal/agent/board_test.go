@@ -45,7 +45,7 @@ func TestBoardReportsOnceEverythingHasAnAnswer(t *testing.T) {
 	require.Len(t, *reports, 1)
 	require.Equal(t, `funnel is up: relay.example.org
   tcp  relay.example.org:8080  -> 127.0.0.1:8080
-  tcp  :8081                      refused: port 8081 is taken
+  tcp  :8081                      refused: port 8081 is taken; trying again
   udp  relay.example.org:27015 -> 127.0.0.1:27015
 `, (*reports)[0].String())
 }

@@ -33,6 +33,7 @@ type Status struct {
 	Forward forward.Forward
 	Public  string // where clients reach it, host:port; empty when Err is set
 	Err     error  // why the relay refused it, or nil; of one that waits, why it does
+	Final   bool   // it won't be asked for again
 	Waits   bool   // there is no answer; another report follows when there is
 }
 
@@ -55,11 +56,11 @@ func (r Report) String() string {
 	}
 	for _, s := range r.Forwards {
 		if s.Err != nil {
-			what := "refused"
+			what := "refused: " + reason(oneLine(s.Err), s.Final)
 			if s.Waits {
-				what = "waits"
+				what = "waits: " + oneLine(s.Err)
 			}
-			fmt.Fprintf(&b, "  %s  %-*s    %s: %s\n", s.Forward.Network, width, s.where(), what, oneLine(s.Err))
+			fmt.Fprintf(&b, "  %s  %-*s    %s\n", s.Forward.Network, width, s.where(), what)
 			continue
 		}
 		fmt.Fprintf(&b, "  %s  %-*s -> %s\n", s.Forward.Network, width, s.where(), s.Forward.Target())
@@ -83,6 +84,14 @@ func (s Status) where() string {
 		return s.Forward.Listen()
 	}
 	return s.Public
+}
+
+// reason is why a forward was refused, and whether that is the end of it.
+func reason(text string, final bool) string {
+	if final {
+		return text
+	}
+	return text + "; trying again"
 }
 
 func oneLine(err error) string {

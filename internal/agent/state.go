@@ -106,12 +106,11 @@ func (a *Agent) State() State {
 
 func (a *Agent) forwardStates() []ForwardState {
 	states := make([]ForwardState, len(a.config.Forwards))
-	statuses, final := a.board.now()
-	for i, status := range statuses {
+	for i, status := range a.board.now() {
 		f := status.Forward
 		states[i] = ForwardState{
 			Network: string(f.Network), Listen: f.Listen(), Target: f.Target(),
-			Public: status.Public, Final: final[i],
+			Public: status.Public, Final: status.Final,
 		}
 		switch {
 		case status.Err != nil && status.Waits:

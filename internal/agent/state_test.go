@@ -58,6 +58,7 @@ func TestStateAsAPersonSeesIt(t *testing.T) {
 		Forwards: []ForwardState{
 			{Network: "tcp", Listen: "*:25565", Target: "127.0.0.1:25565", Public: "vps.example.com:25565"},
 			{Network: "udp", Listen: "*:2456", Target: "127.0.0.1:2456", Refused: "the port is taken"},
+			{Network: "udp", Listen: "*:53", Target: "127.0.0.1:53", Refused: "it is forbidden", Final: true},
 			{Network: "udp", Listen: "*:2457", Target: "127.0.0.1:2457"},
 			{Network: "udp", Listen: "*:2458", Target: "127.0.0.1:2458", Waits: "no connection for it yet"},
 		},
@@ -73,7 +74,8 @@ func TestStateAsAPersonSeesIt(t *testing.T) {
   carries     3 TCP connections, 5 UDP flows
   dropped     2 queue_full, 7 stale
   tcp         vps.example.com:25565 -> 127.0.0.1:25565
-  udp         *:2456 refused: the port is taken
+  udp         *:2456 refused: the port is taken; trying again
+  udp         *:53 refused: it is forbidden
   udp         *:2457 waits for the relay, for 127.0.0.1:2457
   udp         *:2458 waits for the relay, for 127.0.0.1:2458: no connection for it yet
 `, state.String())

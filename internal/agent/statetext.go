@@ -67,7 +67,7 @@ func (s State) String() string {
 func (f ForwardState) String() string {
 	switch {
 	case f.Refused != "":
-		return fmt.Sprintf("%s refused: %s", f.Listen, f.Refused)
+		return fmt.Sprintf("%s refused: %s", f.Listen, reason(f.Refused, f.Final))
 	case f.Waits != "":
 		return fmt.Sprintf("%s waits for the relay, for %s: %s", f.Listen, f.Target, f.Waits)
 	case f.Public == "":
