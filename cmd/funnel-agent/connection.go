@@ -117,8 +117,12 @@ func hintForKeys(identities *keys.Identities) string {
 	if offered := identities.Offered(); len(offered) > 0 {
 		fmt.Fprintf(&hint, "Offered were:\n\n  %s\n\n", strings.Join(offered, "\n  "))
 	}
-	line, _ := identities.Own()
-	if line == "" {
+	line, created := identities.Own()
+	switch {
+	case created: // just now, and told then
+		hint.WriteString("To let this agent in, run on the relay what stands above.\n")
+		return hint.String()
+	case line == "":
 		line = "the line in the .pub file of one of them"
 	}
 	fmt.Fprintf(&hint, "To let this agent in, run on the relay:\n\n%s", authorizeCommand(line))

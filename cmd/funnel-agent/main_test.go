@@ -10,6 +10,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"funnel/internal/keys"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -70,5 +72,16 @@ func TestWrongCommandLine(t *testing.T) {
 		args = append(args, "--state-dir", t.TempDir())
 		require.Equal(t, statusUsage, run(t.Context(), args, strings.NewReader(""), &stdout, &stderr), "%v: %s", args, &stderr)
 		require.Contains(t, stderr.String(), `Run "funnel-agent --help"`)
+	}
+}
+
+// TestHintForKeys: what to type on the relay is told once at each start.
+func TestHintForKeys(t *testing.T) {
+	directory := t.TempDir()
+	for _, hint := range []string{"what stands above", "  funnel-relay authorize 'ssh-ed25519 "} {
+		identities, err := keys.Open(t.Context(), keys.Options{StateDir: directory})
+		require.NoError(t, err)
+		require.Contains(t, hintForKeys(identities), hint)
+		require.NoError(t, identities.Close())
 	}
 }
