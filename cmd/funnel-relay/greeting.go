@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"funnel/internal/forward"
 	"funnel/internal/keys"
 )
 
@@ -18,6 +19,7 @@ import (
 type greeting struct {
 	addresses      []net.Addr
 	hostKeys       []ssh.Signer
+	ports          forward.Ports // that may be exposed
 	authorizedKeys string // the file
 	authorize      string // what lets a key into it, up to the key
 	empty          bool   // it has no key
@@ -31,20 +33,30 @@ func (g *greeting) print(w io.Writer) {
 		public := key.PublicKey()
 		fmt.Fprintf(w, "host key %s (%s)\n", keys.Fingerprint(public), keyKind(public))
 	}
-	fmt.Fprintf(w, "to expose TCP port 25565 of another machine, run there:\n\n  %s\n\n", g.agentCommand())
+	port := examplePort(g.ports)
+	fmt.Fprintf(w, "to expose TCP port %d of another machine, run there:\n\n  %s\n\n", port, g.agentCommand(port))
 	if g.empty {
 		fmt.Fprintf(w, "no key may log in yet: run \"%s 'KEY'\" with the line the agent prints, or add it to %s\n", g.authorize, g.authorizedKeys)
 	}
 }
 
-// agentCommand is a command line for the other end.
-func (g *greeting) agentCommand() string {
+// examplePort is Minecraft's, or one that may be exposed.
+func examplePort(ports forward.Ports) uint16 {
+	const minecraft = 25565
+	if len(ports) == 0 || ports.Contains(minecraft) {
+		return minecraft
+	}
+	return ports[len(ports)-1].First // where servers are, rather than the privileged ones
+}
+
+// agentCommand is a command line for the other end, which exposes a port.
+func (g *greeting) agentCommand(exposed uint16) string {
 	host, port := g.reachable()
 	relay := host
 	if port != 2222 || strings.Contains(host, ":") { // the agent's default
 		relay = net.JoinHostPort(host, strconv.Itoa(int(port)))
 	}
-	return fmt.Sprintf("funnel-agent --host-key %s --tcp 25565 %s", keys.Fingerprint(g.hostKeys[0].PublicKey()), relay)
+	return fmt.Sprintf("funnel-agent --host-key %s --tcp %d %s", keys.Fingerprint(g.hostKeys[0].PublicKey()), exposed, relay)
 }
 
 // reachable is where the relay can be reached, as well as it can tell.

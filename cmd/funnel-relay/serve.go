@@ -94,7 +94,7 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 	if err != nil {
 		return explainListen(err)
 	}
-	greeting := greeting{addresses: addresses, hostKeys: hostKeys, authorizedKeys: path, authorize: c.authorizeLine()}
+	greeting := greeting{addresses: addresses, hostKeys: hostKeys, ports: policy.Ports, authorizedKeys: path, authorize: c.authorizeLine()}
 	count, err := authorized.Count()
 	if err != nil {
 		log.Error("no key can log in", "error", err)

@@ -24,7 +24,7 @@ func TestServe(t *testing.T) {
 		var stderr bytes.Buffer
 		status := make(chan int, 1)
 		go func() {
-			status <- run(ctx, []string{"--no-lockdown", "--listen", "127.0.0.1:0", "--state-dir", directory}, strings.NewReader(""), w, &stderr)
+			status <- run(ctx, []string{"--no-lockdown", "--listen", "127.0.0.1:0", "--state-dir", directory, "--allow-ports", "41200"}, strings.NewReader(""), w, &stderr)
 			w.Close()
 		}()
 		greeting := make([]byte, 0, 4096)
@@ -40,7 +40,7 @@ func TestServe(t *testing.T) {
 		require.Empty(t, stderr.String())
 		greetings[i] = string(greeting)
 		require.Regexp(t, `^funnel-relay \S+ listening on 127\.0\.0\.1:\d+\nhost key SHA256:\S+ \(ed25519\)\n`, greetings[i])
-		require.Regexp(t, `\n\n  funnel-agent --host-key SHA256:\S+ --tcp 25565 127\.0\.0\.1:\d+\n\n`, greetings[i])
+		require.Regexp(t, `\n\n  funnel-agent --host-key SHA256:\S+ --tcp 41200 127\.0\.0\.1:\d+\n\n`, greetings[i])
 		require.Contains(t, greetings[i], `run "funnel-relay authorize --state-dir `+directory+` 'KEY'"`)
 		require.Contains(t, greetings[i], filepath.Join(directory, "authorized_keys"))
 	}
