@@ -90,6 +90,7 @@ func eventsInDocument(t *testing.T) (map[event]told, map[string]bool) {
 		}
 		if len(cells) == 2 {
 			for _, match := range quoted.FindAllStringSubmatch(cells[0], -1) {
+				require.NotContains(t, fields, match[1], "twice in docs/LOGS.md")
 				fields[match[1]] = true
 			}
 			continue

@@ -44,7 +44,7 @@ func (p *presence) bind(l *link, message sshwire.ForwardRequest) (*binding, erro
 		p.close(b)
 		return nil, errNothing
 	}
-	p.log.Info("binding opened", "network", "tcp", "address", b.describe())
+	l.log.Info("binding opened", "network", "tcp", "address", b.describe())
 	return b, nil
 }
 

@@ -90,6 +90,7 @@ func TestPortsOutliveTheLink(t *testing.T) {
 	first, known := s.join(s.key, who("a", 1))
 	require.False(t, known)
 	port := forward(t, first, "127.0.0.1", 0)
+	s.requireLogged(`msg="binding opened" remote=` + first.LocalAddr().String() + ` key=`)
 	s.lose(first)
 	s.requireLogged("agent is away")
 
