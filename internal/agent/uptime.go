@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type uptime struct {
 	outages []outage             // the last ones, the oldest first
 	count   int                  // of all outages that are over
 	away    bool                 // the last one isn't
-	reason  string               // why there is no link, as last said
+	reason  string               // why there is no link, as last said, without addresses
 	said    time.Time            // when; zero if it wasn't in this outage
 	told    bool                 // that it is over, since it was last said
 }
@@ -140,16 +141,24 @@ func (u *uptime) sound() bool {
 // lost tells why there is no link, and when the next one is dialled.
 func (u *uptime) lost(err error, retry time.Duration) {
 	err = describe(err)
+	reason := addresses.ReplaceAllLiteralString(err.Error(), "")
 	u.mu.Lock()
-	again := u.sound() || err.Error() == u.reason && time.Since(u.said) < outageRepeat
+	again := u.sound() || reason == u.reason && time.Since(u.said) < outageRepeat
 	if !again {
-		u.reason, u.said, u.told = err.Error(), time.Now(), false
+		u.reason, u.said, u.told = reason, time.Now(), false
 	}
 	u.mu.Unlock()
-	retry = retry.Round(time.Millisecond)
+	arguments := []any{"error", err}
+	if retry = retry.Round(time.Millisecond); retry > 0 {
+		arguments = append(arguments, "retry_in", retry)
+	}
 	if again {
-		u.log.Debug("no link to the relay", "error", err, "retry_in", retry)
+		u.log.Debug("no link to the relay", arguments...)
 	} else {
-		u.log.Warn("no link to the relay", "error", err, "retry_in", retry)
+		u.log.Warn("no link to the relay", arguments...)
 	}
 }
+
+// addresses are those with a port in the errors of package net: our own port is
+// another one at each try, and the relay's address may be one of several.
+var addresses = regexp.MustCompile(`(\d+(\.\d+){3}|\[[^\]\s]*:[^\]\s]*\]):\d+`)

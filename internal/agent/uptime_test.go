@@ -123,6 +123,24 @@ func TestUptimeTellsFlappingOnce(t *testing.T) {
 	require.Equal(t, 2, strings.Count(text.String(), "connected to the relay again"), "another trouble")
 }
 
+// TestUptimeTellsAReasonOnce: one that differs in addresses alone is no other.
+func TestUptimeTellsAReasonOnce(t *testing.T) {
+	u, text := testUptime()
+	for _, reason := range []string{
+		"read tcp 127.0.0.1:42766->127.0.0.1:2222: read: connection reset by peer",
+		"read tcp 127.0.0.1:42768->127.0.0.1:2222: read: connection reset by peer",
+		"read tcp [::1]:42770->[fe80::1%eth0]:2222: read: connection reset by peer",
+	} {
+		u.lost(errors.New(reason), 0)
+	}
+	require.Equal(t, 1, strings.Count(text.String(), "no link to the relay"), text)
+	require.Contains(t, text.String(), "127.0.0.1:42766", "it is said whole")
+	require.NotContains(t, text.String(), "retry_in", "it is tried again at once")
+	u.lost(errors.New("read tcp 127.0.0.1:42772->127.0.0.1:2222: i/o timeout"), time.Second)
+	require.Equal(t, 2, strings.Count(text.String(), "no link to the relay"), text)
+	require.Contains(t, text.String(), "retry_in=1s")
+}
+
 func TestUptimeForgetsTheOldest(t *testing.T) {
 	u, _ := testUptime()
 	link := &fakeLink{}
