@@ -20,9 +20,9 @@ type greeting struct {
 	addresses      []net.Addr
 	hostKeys       []ssh.Signer
 	ports          forward.Ports // that may be exposed
-	authorizedKeys string // the file
-	authorize      string // what lets a key into it, up to the key
-	empty          bool   // it has no key
+	authorizedKeys string        // the file
+	authorize      string        // what lets a key into it, up to the key
+	empty          bool          // it has no key
 }
 
 func (g *greeting) print(w io.Writer) {
