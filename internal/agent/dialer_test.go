@@ -27,9 +27,9 @@ func TestRefusalsAtOnceCountAsOne(t *testing.T) {
 				for range 10 {
 					require.False(t, Permanent(d.note(refusal)))
 				}
-				time.Sleep(refusalSpacing - 1)
+				time.Sleep(refusalSpacing - time.Millisecond)
 				require.False(t, Permanent(d.note(refusal)))
-				time.Sleep(1)
+				time.Sleep(time.Millisecond)
 			}
 			require.NoError(t, d.verdict())
 			require.NoError(t, d.note(nil), "the key is in the list again")

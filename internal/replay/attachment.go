@@ -92,10 +92,7 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (pro
 		return token, fmt.Errorf("write hello: %w", err)
 	}
 	welcome, err := proto.ReadWelcome(channel)
-	switch {
-	case errors.Is(err, proto.ErrMalformed):
-		return token, &Refusal{Cause: err}
-	case err != nil:
+	if err != nil {
 		return token, err
 	}
 	switch err := welcome.Err(); {
@@ -106,7 +103,7 @@ func (g *Group) greet(ctx context.Context, channel io.ReadWriter, slot int) (pro
 		return token, refusal(err)
 	}
 	if welcome.Version < proto.LowestVersion || welcome.Version > proto.Version {
-		return token, &Refusal{Cause: fmt.Errorf("relay chose protocol version %d, which this agent doesn't speak", welcome.Version)}
+		return token, fmt.Errorf("%w: relay chose protocol version %d, which this agent doesn't speak", proto.ErrMalformed, welcome.Version)
 	}
 	if token == (proto.Token{}) {
 		token = welcome.Session

@@ -184,7 +184,7 @@ func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
 		},
 		Permanent: func(err error) bool { return isFinal(err) || g.config.Permanent(err) },
 		Unreached: g.config.Unreached,
-		Unwanted:  isRefusal,
+		Unwanted:  isUnwanted,
 		Hedge:     g.config.Hedge,
 		Kick:      g.config.Kick,
 		Lost:      g.config.Lost,

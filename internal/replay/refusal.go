@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 
+	"funnel/internal/mux"
 	"funnel/proto"
 )
 
-// Refusal is how a relay ends a lane on purpose: it doesn't take it, answers what
-// isn't a welcome, or closes the session. That it has forgotten the session isn't
-// one: another lane may begin the next at once.
+// Refusal is how a relay ends a lane on purpose: it doesn't take it, or closes the
+// session. That it has forgotten the session isn't one: another lane may begin the
+// next at once.
 type Refusal struct {
 	Final bool // another lane would be refused, too
 	Cause error
@@ -18,11 +19,11 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Cause.Error() }
 func (r *Refusal) Unwrap() error { return r.Cause }
 
-// isRefusal says whether err ended a lane that the relay is to be left alone for,
-// for longer each time.
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*Refusal](err)
-	return ok
+// isUnwanted says whether err ended a lane for which the relay is to be left alone for
+// longer each time: it has refused it, or talks nonsense, which won't soon change.
+func isUnwanted(err error) bool {
+	_, refused := errors.AsType[*Refusal](err)
+	return refused || errors.Is(err, proto.ErrMalformed) || errors.Is(err, mux.ErrProtocol)
 }
 
 // isFinal says whether err is a refusal for good.

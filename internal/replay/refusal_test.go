@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -45,40 +46,51 @@ func TestGroupSaysGoodbyeWhenOneLaneIsRefusedForGood(t *testing.T) {
 	require.EqualValues(t, 3, d.dials.Load())
 }
 
-// TestGroupTriesAgainAfterOtherRefusals, and knows them for what they are: the
-// relay is left alone for longer each time.
-func TestGroupTriesAgainAfterOtherRefusals(t *testing.T) {
-	_, f := server(t)
-	lost := make(chan error, 100)
-	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1, Lost: func(err error, _ time.Duration) { lost <- err }})
-	refused := func() {
-		t.Helper()
-		err := await(t, lost)
-		require.True(t, isRefusal(err), "%v", err)
-		require.False(t, isFinal(err), "%v", err)
+// TestGroupTriesAgainAfterOtherEnds, and tells those that it has to wait for from
+// those that just happen.
+func TestGroupTriesAgainAfterOtherEnds(t *testing.T) {
+	// raw answers the hello with what may be no welcome.
+	raw := func(answer []byte) func(*desk) {
+		return func(d *desk) {
+			conn := await(d.t, d.dialed)
+			d.t.Cleanup(func() { conn.Close() })
+			_, err := proto.ReadHello(conn)
+			require.NoError(d.t, err)
+			_, err = conn.Write(answer)
+			require.NoError(d.t, err)
+		}
 	}
-	d.hello(proto.Welcome{Code: proto.CodeLimit, Text: "no"})
-	refused()
-	for _, answer := range [][]byte{
-		[]byte("what is this"),
-		proto.Welcome{Version: proto.Version + 1, Session: token}.Append(nil),
+	for name, test := range map[string]struct {
+		end      func(*desk)
+		unwanted bool
+	}{
+		"a refusal":       {func(d *desk) { d.hello(proto.Welcome{Code: proto.CodeLimit, Text: "no"}) }, true},
+		"no welcome":      {raw([]byte("what is this")), true},
+		"another version": {raw(proto.Welcome{Version: proto.Version + 1, Session: token}.Append(nil)), true},
+		"an echo": {func(d *desk) {
+			conn, _ := d.hello(proto.Welcome{Session: token})
+			go func() {
+				_, _ = io.CopyN(conn, conn, 8) // a SYN, which a relay must not send
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+		}, true},
+		"a close": {func(d *desk) {
+			d.accept(proto.Token{}, token).send(proto.Close{Code: proto.CodeDenied, Text: "access was revoked"})
+		}, true},
+		"a close of a relay that is back in a moment": {func(d *desk) {
+			d.accept(proto.Token{}, token).send(proto.Close{Code: proto.CodeClosing, Text: "the relay is shutting down"})
+		}, false},
+		"a broken line": {func(d *desk) { d.accept(proto.Token{}, token).cut() }, false},
 	} {
-		conn := await(t, d.dialed)
-		_, err := proto.ReadHello(conn)
-		require.NoError(t, err)
-		_, err = conn.Write(answer)
-		require.NoError(t, err)
-		refused()
-		require.NoError(t, conn.Close())
+		t.Run(name, func(t *testing.T) {
+			_, f := server(t)
+			lost := make(chan error, 100)
+			d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1, Lost: func(err error, _ time.Duration) { lost <- err }})
+			test.end(d)
+			err := await(t, lost)
+			require.Equal(t, test.unwanted, isUnwanted(err), "%v", err)
+			require.False(t, isFinal(err), "%v", err)
+			require.NoError(t, await(t, d.dialed).Close())
+		})
 	}
-	r := d.accept(proto.Token{}, token)
-	r.send(proto.Close{Code: proto.CodeDenied, Text: "access was revoked"})
-	refused()
-	r = d.accept(proto.Token{}, proto.Token{9})
-	r.send(proto.Close{Code: proto.CodeClosing, Text: "the relay is shutting down"})
-	require.False(t, isRefusal(await(t, lost)), "it is back in a moment")
-	r = d.accept(proto.Token{}, proto.Token{10})
-	r.cut()
-	require.False(t, isRefusal(await(t, lost)), "a lane that broke")
-	require.NoError(t, await(t, d.dialed).Close())
 }
