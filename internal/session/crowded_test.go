@@ -2,6 +2,7 @@ package session
 
 import (
 	"crypto/ed25519"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -34,6 +35,21 @@ func leased(t *testing.T, options string) Peer {
 	return Peer{Fingerprint: grant.Fingerprint, Grant: lease, Lease: lease}
 }
 
+// meet is a client that the target has answered and that has spoken again, and its
+// flow.
+func (a *agent) meet(public netip.AddrPort) (player *net.UDPConn, flow uint32) {
+	a.t.Helper()
+	player = client(a.t, public)
+	say(a.t, player, "here")
+	flow = a.record().(proto.FlowHeader).Flow
+	a.record()
+	a.sendRecord(proto.AppendDatagram(nil, flow, 1, []byte("answer")))
+	require.Equal(a.t, "answer", hear(a.t, player))
+	say(a.t, player, "thanks")
+	a.record()
+	return player, flow
+}
+
 // TestSilentNewcomersGiveWay where those of the relay or of a key have all places,
 // and whom a target has answered doesn't.
 func TestSilentNewcomersGiveWay(t *testing.T) {
@@ -48,14 +64,7 @@ func TestSilentNewcomersGiveWay(t *testing.T) {
 			d := newDesk(t, test.config)
 			a := d.join(test.peer, proto.Token{})
 			public := a.bind(1, 0)
-			player := client(t, public)
-			say(t, player, "here")
-			first := a.record().(proto.FlowHeader).Flow
-			a.record()
-			a.sendRecord(proto.AppendDatagram(nil, first, 1, []byte("answer")))
-			require.Equal(t, "answer", hear(t, player))
-			say(t, player, "thanks")
-			a.record()
+			player, first := a.meet(public)
 
 			for id := first + 1; id <= first+3; id++ {
 				say(t, client(t, public), "x")
@@ -75,14 +84,7 @@ func TestAFullKeyOfPlayersTakesNobody(t *testing.T) {
 	d := newDesk(t, Config{AllFlows: limit.NewCounter(1)})
 	a := d.join(key("a"), proto.Token{})
 	public := a.bind(1, 0)
-	player := client(t, public)
-	say(t, player, "here")
-	flow := a.record().(proto.FlowHeader).Flow
-	a.record()
-	a.sendRecord(proto.AppendDatagram(nil, flow, 1, []byte("answer")))
-	require.Equal(t, "answer", hear(t, player))
-	say(t, player, "thanks")
-	a.record()
+	a.meet(public)
 	say(t, client(t, public), "x")
 	s := d.only()
 	require.Eventually(t, func() bool { return s.drops.Count(obs.DropFlowLimit) == 1 }, patience, tick)
