@@ -95,7 +95,7 @@ func (s *Session) attach(a *attachment) error {
 		case other == nil || other.replaced:
 		case a.number != 0 && other.number == a.number:
 			if a.peer.Arrival < other.peer.Arrival {
-				return &proto.Error{Code: proto.CodeFailed, Text: "a newer connection has the place of this lane"}
+				return &proto.Error{Code: proto.CodeLimit, Text: "a newer connection has the place of this lane"}
 			}
 			other.replaced = true
 			other.cancel()

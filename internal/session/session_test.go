@@ -204,7 +204,7 @@ func TestLanesOfAFullSessionAreReplaced(t *testing.T) {
 	// The hello of one that was dialled before may come late.
 	peer.Arrival = 6
 	late, welcome := d.greetAs(peer, proto.Hello{Session: first.token, Lane: 1})
-	require.Equal(t, proto.CodeFailed, welcome.Code)
+	require.Equal(t, proto.CodeLimit, welcome.Code)
 	late.awaitEnd()
 	second.none()
 }
