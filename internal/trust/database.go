@@ -16,7 +16,8 @@ type database []*line
 //
 // It follows OpenSSH: a certificate counts when an authority of the host's
 // signed it, and is otherwise no more than the key in it; a host at a port of
-// its own is also known by a line without port, but not refused because of one.
+// its own that no line names is also known by a line without port, but not refused
+// because of one.
 // Stricter than OpenSSH, a revoked key is refused whatever hosts its line names.
 func (d database) check(at host, offered Offered, key ssh.PublicKey) error {
 	plain, certificate := split(key)
@@ -33,7 +34,7 @@ func (d database) check(at host, offered Offered, key ssh.PublicKey) error {
 		}
 	}
 	known := d.keys(at.name)
-	if holds(known, plain) || holds(d.keys(at.bare), plain) {
+	if holds(known, plain) || len(known) == 0 && holds(d.keys(at.bare), plain) {
 		return nil
 	}
 	switch {

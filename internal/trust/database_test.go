@@ -105,6 +105,17 @@ func TestChangedKey(t *testing.T) {
 	require.Equal(t, 3, countLines(readText(t, path)))
 }
 
+// TestKeyOfThePortCountsBeforeThatOfTheHost, as with ssh: another server of the host
+// mustn't pass for the relay.
+func TestKeyOfThePortCountsBeforeThatOfTheHost(t *testing.T) {
+	port, host := newSigner(t), newSigner(t)
+	path := writeKnown(t, entry("[relay.example.com]:2222", port), entry("relay.example.com", host))
+	require.NoError(t, handshake(t, newVerifier(t, path, nil), relay, port))
+	_, changed := errors.AsType[*ChangedError](handshake(t, newVerifier(t, path, nil), relay, host))
+	require.True(t, changed)
+	require.NoError(t, handshake(t, newVerifier(t, path, nil), "relay.example.com:2022", host), "of which nothing is known")
+}
+
 func countLines(text string) (n int) {
 	for _, c := range text {
 		if c == '\n' {
