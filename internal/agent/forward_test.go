@@ -230,3 +230,12 @@ func TestLaneThatTalksNonsense(t *testing.T) {
 	require.Eventually(t, func() bool { return relay.logins.Load() >= 2 }, patience, time.Millisecond)
 	agent.stop()
 }
+
+func TestRefusalsOfUDP(t *testing.T) {
+	no := refusalOf(&proto.Error{Code: proto.CodeInUse, Text: "port\x1b[2J taken\n\x07"})
+	require.Equal(t, &refusal{reason: "port[2J taken"}, no, "nothing for the terminal")
+	require.True(t, refusalOf(&proto.Error{Code: proto.CodeDenied, Text: "no"}).final)
+	no = refusalOf(&proto.Error{Code: proto.CodeOutlived, Text: "another has it"})
+	require.True(t, no.final)
+	require.ErrorIs(t, no, ErrOutlived)
+}

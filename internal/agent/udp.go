@@ -52,11 +52,8 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 			a.board.up(a.udp[i], a.public(addr.Addr().Unmap().String(), addr.Port()))
 		},
 		Refused: func(i int, err error) {
-			denied := errors.Is(err, &proto.Error{Code: proto.CodeDenied})
-			if errors.Is(err, &proto.Error{Code: proto.CodeOutlived}) {
-				denied, err = true, &refusal{reason: err.Error(), kind: ErrOutlived}
-			}
-			if err := a.board.refused(a.udp[i], err, denied); err != nil {
+			no := refusalOf(err)
+			if err := a.board.refused(a.udp[i], no, no.final); err != nil {
 				cancel(err)
 			}
 		},
@@ -77,6 +74,15 @@ func (a *Agent) keepLanes(ctx context.Context) error {
 		return a.giveUpUDP(refusesUDP(err))
 	}
 	return err
+}
+
+// refusalOf is the relay's no to a UDP forward.
+func refusalOf(err error) *refusal {
+	no := &refusal{reason: printable(err.Error()), final: errors.Is(err, &proto.Error{Code: proto.CodeDenied})}
+	if errors.Is(err, &proto.Error{Code: proto.CodeOutlived}) {
+		no.final, no.kind = true, ErrOutlived
+	}
+	return no
 }
 
 // refusesUDP words the relay's no to all lanes.
