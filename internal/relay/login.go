@@ -42,7 +42,8 @@ func (r *Relay) login(ctx context.Context, transport *sshwire.Lifeline, remote n
 			err = cause
 		}
 		if !errors.Is(cause, errStopping) {
-			r.punish(remote, &attempt, err)
+			received, _ := transport.Moved()
+			r.punish(remote, &attempt, received == 0, err)
 		}
 		return nil, err
 	}
@@ -100,7 +101,10 @@ func permissions(grant *access.Grant) *ssh.Permissions {
 // punish logs a login that failed and adds to its source's penalties. Whatever
 // connects to a public port without even showing a key is no news; and where an
 // agent logged in before, it is half a login that a broken line has left behind.
-func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
+// Who goes without a word has cost nothing: it may be one of the connects that an
+// agent has made one beside the other while its line was down, of which the first
+// to come through was enough.
+func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, silent bool, err error) {
 	now := time.Now()
 	amount := r.limits.Penalties.NoAuth
 	switch {
@@ -115,6 +119,9 @@ func (r *Relay) punish(remote netip.AddrPort, attempt *attempt, err error) {
 		r.log.Debug("login took too long", "remote", remote.String())
 	default:
 		r.log.Debug("connection ended before a login", "remote", remote.String(), "cause", err)
+		if silent {
+			return
+		}
 	}
 	if attempt.refusal == nil && r.startups.knows(remote.Addr()) {
 		return

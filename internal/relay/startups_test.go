@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -263,4 +265,35 @@ func TestPenaltiesAreOfSoManySources(t *testing.T) {
 	}
 	b.add(netip.MustParseAddr("10.1.0.0"), time.Minute, now.Add(2*time.Minute))
 	require.Len(t, b.sources, 1, "those that ran out go first")
+}
+
+// TestWhoGoesWithoutAWordIsNotKeptOut: so go the connects of an agent that weren't
+// the first to come through, all at once when its line is back.
+func TestWhoGoesWithoutAWordIsNotKeptOut(t *testing.T) {
+	s := startRelay(t, func(c *Config) { c.Limits.Penalties = DefaultPenalties() })
+	comeAndGo := func(words string) {
+		var conns []net.Conn
+		for range 20 {
+			conn, err := net.Dial("tcp", s.address)
+			require.NoError(t, err)
+			conns = append(conns, conn)
+		}
+		require.Eventually(t, func() bool { return s.relay.startups.strangers() == len(conns) }, patience, time.Millisecond)
+		for _, conn := range conns {
+			if words != "" {
+				_, err := conn.Write([]byte(words))
+				require.NoError(t, err)
+				// More than a version: the relay has read ours.
+				_, err = io.ReadFull(conn, make([]byte, 300))
+				require.NoError(t, err)
+			}
+			require.NoError(t, conn.Close())
+		}
+		require.Eventually(t, func() bool { return s.relay.startups.strangers() == 0 }, patience, time.Millisecond)
+	}
+	remote := netip.MustParseAddr("127.0.0.1")
+	comeAndGo("")
+	require.False(t, s.relay.book.keepsOut(remote, time.Now()))
+	comeAndGo("SSH-2.0-scanner\r\n")
+	require.True(t, s.relay.book.keepsOut(remote, time.Now()))
 }
