@@ -264,9 +264,7 @@ func (p *presence) review(lease *access.Lease) {
 		if err := lease.MayBind("tcp", b.address, b.port); err != nil {
 			p.log.Warn("binding revoked", "network", "tcp", "address", b.describe(), "cause", err)
 			b.revoked.Store(true)
-			if p.drop(b) {
-				p.tellUnbound(b)
-			}
+			p.takeAway(b)
 			continue
 		}
 		lease.Adjust(b.toTarget, b.toClient)
@@ -287,6 +285,13 @@ func (p *presence) drop(b *binding) bool {
 	}
 	p.close(b)
 	return true
+}
+
+// takeAway closes a binding without having been asked to by the agent, which is told.
+func (p *presence) takeAway(b *binding) {
+	if p.drop(b) {
+		p.tellUnbound(b)
+	}
 }
 
 // close closes the ports of a binding that was taken out.

@@ -163,9 +163,7 @@ func (s *presences) inherit(p *presence, address string, port uint16) (heritage 
 // vacate closes bindings that are in the way of another.
 func vacate(rest []held) {
 	for _, h := range rest {
-		if h.by.drop(h.binding) {
-			h.by.tellUnbound(h.binding)
-		}
+		h.by.takeAway(h.binding)
 		h.by.endIfBare()
 	}
 }
