@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// run builds the programs, with the race detector if the tests have it, runs the tests, and prints the figures.
+// run builds the programs, with clocks that tests can set, and with the race
+// detector if the tests have it, runs the tests, and prints the figures.
 func run(m *testing.M) int {
 	directory, err := os.MkdirTemp("", "funnel-chaos-")
 	if err != nil {
@@ -30,7 +31,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(directory)
-	args := []string{"build", "-o", directory + string(filepath.Separator)}
+	overlay, err := overlayClock(directory)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	args := []string{"build", "-overlay", overlay, "-o", directory + string(filepath.Separator)}
 	if raceEnabled {
 		args = append(args, "-race")
 	}

@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -161,10 +162,14 @@ func (f *fate) begin(s step) {
 			f.counts[s.fault]-- // no address is left
 		}
 	case stopAgent:
-		// The process sees its clocks jump, as after a machine's sleep.
+		// All of the process's clocks jump, as after a machine's sleep.
 		f.w.agent.signal(syscall.SIGSTOP)
 	case stopRelay:
 		f.w.relay.signal(syscall.SIGSTOP)
+	case jumpAgent:
+		f.jump(f.w.agentClock)
+	case jumpRelay:
+		f.jump(f.w.relayClock)
 	case starveAgent:
 		f.starve(f.w.agent)
 	case starveRelay:
@@ -228,6 +233,20 @@ func (f *fate) kill(down *bool, p *process) {
 	}
 	p.kill()
 	f.feed(p)
+}
+
+// jump sets a clock: by milliseconds, by years, or right.
+func (f *fate) jump(clock *wallClock) {
+	const most = 50 * 365 * 24 * time.Hour
+	if f.random.IntN(4) == 0 {
+		clock.set(0)
+		return
+	}
+	off := time.Duration(math.Exp(f.random.Float64() * math.Log(float64(most))))
+	if f.random.IntN(2) == 0 {
+		off = -off
+	}
+	clock.set(off)
 }
 
 // starve leaves a process no descriptor beyond those it has: RLIMIT_NOFILE,

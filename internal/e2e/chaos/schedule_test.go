@@ -24,6 +24,8 @@ const (
 	stopRelay   fault = "relay stopped"
 	killAgent   fault = "agent killed"
 	killRelay   fault = "relay killed"
+	jumpAgent   fault = "agent's clock jumps"
+	jumpRelay   fault = "relay's clock jumps"
 	starveAgent fault = "agent out of descriptors"
 	starveRelay fault = "relay out of descriptors"
 )
@@ -41,6 +43,7 @@ func (f fault) kills() int {
 var faults = []fault{
 	cutLink, cutLink, cutLink, cutLink, loseBursts, loseBursts, loseBursts, freezePath, freezePath, freezePath, freezePath,
 	newAddress, newAddress, stopAgent, stopAgent, stopRelay, stopRelay, starveAgent, starveRelay, killAgent, killRelay,
+	jumpAgent, jumpAgent, jumpRelay, jumpRelay,
 }
 
 // step is a fault at a time, and how long it lasts. Of a kill that is until the

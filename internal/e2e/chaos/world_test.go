@@ -43,6 +43,7 @@ type world struct {
 
 	relayDir, agentDir     string
 	relayFlags, agentFlags []string
+	relayClock, agentClock *wallClock
 	relay, agent           *process
 
 	arena *arena
@@ -63,6 +64,7 @@ func newWorld(t *testing.T, configure func(*world)) *world {
 	w := &world{
 		t: t, three: three, wrong: violations{begun: time.Now()}, bulk: make(chan ends, 16),
 		relayDir: filepath.Join(directory, "relay"), agentDir: filepath.Join(directory, "agent"),
+		relayClock: newWallClock(t), agentClock: newWallClock(t),
 	}
 	t.Cleanup(func() { require.Empty(t, w.wrong.all(), "%d violations", w.wrong.count) })
 	if configure != nil {
@@ -115,7 +117,7 @@ func (w *world) fingerprint() string {
 func (w *world) startRelay() {
 	w.t.Helper()
 	args := append([]string{"serve", "--listen", ":" + strconv.Itoa(relayPort), "--state-dir", w.relayDir}, w.relayFlags...)
-	w.relay = start(w.t, w.three.VPS, nil, filepath.Join(programs, "funnel-relay"), args...)
+	w.relay = start(w.t, w.three.VPS, w.relayClock.environment(), filepath.Join(programs, "funnel-relay"), args...)
 	w.relay.expect(`listening on \S+\n`)
 }
 
@@ -129,7 +131,7 @@ func (w *world) startAgent() {
 	}
 	args = append(args, "--udp", strconv.Itoa(udpPort)+":"+localhost(udpPort))
 	args = append(append(args, w.agentFlags...), w.relayAddress())
-	w.agent = start(w.t, w.three.Home, nil, filepath.Join(programs, "funnel-agent"), args...)
+	w.agent = start(w.t, w.three.Home, w.agentClock.environment(), filepath.Join(programs, "funnel-agent"), args...)
 }
 
 // serve is a TCP server at home that ends with the test.
