@@ -24,7 +24,7 @@ var programOf = map[string]string{
 	"cmd/funnel-agent": "funnel-agent", "internal/agent": "funnel-agent", "internal/replay": "funnel-agent",
 	"internal/trust": "funnel-agent", "internal/keys": "funnel-agent",
 	"internal/keep": "funnel-agent", "internal/netwatch": "funnel-agent",
-	"internal/pace": "both programs",
+	"internal/pace": "both programs", "internal/obs": "both programs",
 }
 
 // wrapper is a function of ours that logs what it is told to.
@@ -37,7 +37,7 @@ type wrapper struct {
 
 // wrappers are all of them, by package and name.
 var wrappers = map[string]wrapper{
-	"internal/obs.Info":           {level: "info", fields: []string{"held_back"}, rest: true}, // of Throttle
+	"internal/obs.Info":           {message: 1, level: "info", fields: []string{"held_back"}, rest: true}, // of Throttle
 	"internal/relay.logRefused":   {level: "info", fields: []string{"held_back"}, rest: true},
 	"internal/session.logRefused": {level: "info", fields: []string{"held_back"}, rest: true},
 	"internal/trust.warnOnce":     {message: 2, rest: true},
