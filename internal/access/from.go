@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"funnel/internal/wildcard"
 )
 
 // origins are the addresses a key may log in from: the value of a from option
@@ -81,7 +83,7 @@ func (r originRule) matches(addr netip.Addr) bool {
 	if r.prefix.IsValid() {
 		return r.prefix.Contains(addr)
 	}
-	return wildcard(r.pattern, addr.String())
+	return wildcard.Match(r.pattern, addr.String())
 }
 
 // plain takes the zone and the IPv6 mapping off an address, so that it compares

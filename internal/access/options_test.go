@@ -210,29 +210,6 @@ func TestKeysThatAreTooWeakAreRefused(t *testing.T) {
 	}
 }
 
-func TestWildcard(t *testing.T) {
-	for _, test := range []struct {
-		pattern string
-		yes, no []string
-	}{
-		{"", []string{""}, []string{"a"}},
-		{"*", []string{"", "a", "abc"}, nil},
-		{"?", []string{"a"}, []string{"", "ab"}},
-		{"a*c", []string{"ac", "abc", "abcc", "acbc"}, []string{"a", "ab", "acb", "bac"}},
-		{"*a*b", []string{"ab", "aab", "xaxb", "abab"}, []string{"ba", "abx"}},
-		{"**", []string{"", "x"}, nil},
-		{"10.?.*", []string{"10.1.2", "10.1."}, []string{"10.11.2"}},
-	} {
-		for _, text := range test.yes {
-			require.True(t, wildcard(test.pattern, text), "%q %q", test.pattern, text)
-		}
-		for _, text := range test.no {
-			require.False(t, wildcard(test.pattern, text), "%q %q", test.pattern, text)
-		}
-	}
-	require.False(t, wildcard(strings.Repeat("*a", 2000), strings.Repeat("a", 1999)), "without exponential time")
-}
-
 func TestParsePermit(t *testing.T) {
 	ports := func(text string) forward.Ports {
 		p, err := forward.ParsePorts(text)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"funnel/internal/forward"
+	"funnel/internal/wildcard"
 )
 
 // Permit allows a key to bind some ports: one permitlisten option. In a
@@ -89,7 +90,7 @@ func (p Permit) String() string {
 // ports are those permitted for a network and a bind address in its one
 // spelling; none if the permit is about others.
 func (p Permit) ports(network, host string) forward.Ports {
-	if p.Network != "" && p.Network != network || !wildcard(p.Host, host) {
+	if p.Network != "" && p.Network != network || !wildcard.Match(p.Host, host) {
 		return nil
 	}
 	return p.Ports

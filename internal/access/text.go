@@ -9,29 +9,6 @@ import (
 	"funnel/internal/forward"
 )
 
-// wildcard says whether text matches pattern, in which "*" stands for any
-// characters, also none, and "?" for exactly one byte (ssh_config(5), PATTERNS).
-func wildcard(pattern, text string) bool {
-	p, t := 0, 0
-	star, resume := -1, 0 // the last "*" and where in text it stops for now
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0:
-			resume++
-			p, t = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
 // quote repeats a text in an error, cut if it is long.
 func quote(text string) string {
 	if len(text) > maxQuote {

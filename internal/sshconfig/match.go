@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"funnel/internal/wildcard"
 )
 
 // verdict is whether the lines of a block are for this host.
@@ -68,11 +70,11 @@ func (r *reader) decideCriterion(name, list string) verdict {
 	case "all":
 		return yes
 	case "host":
-		return verdictOf(matchList(patterns, r.currentHostName()))
+		return verdictOf(wildcard.MatchList(patterns, r.currentHostName()))
 	case "originalhost":
-		return verdictOf(matchList(patterns, r.alias))
+		return verdictOf(wildcard.MatchList(patterns, r.alias))
 	case "localuser":
-		return verdictOf(matchList(patterns, r.env.user))
+		return verdictOf(wildcard.MatchList(patterns, r.env.user))
 	}
 	return undecided
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"funnel/internal/wildcard"
 )
 
 // reader collects what the files say of one host.
@@ -118,7 +120,7 @@ func (r *reader) enterBlock(keyword string, words []string, row string, at *sour
 		at.state = no
 		return
 	}
-	state, err := verdictOf(matchList(words, r.alias)), error(nil)
+	state, err := verdictOf(wildcard.MatchList(words, r.alias)), error(nil)
 	if keyword == "match" {
 		state, err = r.decideMatch(words)
 	} else if len(words) == 0 {

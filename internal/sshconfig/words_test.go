@@ -34,19 +34,6 @@ func TestSplitLine(t *testing.T) {
 	}
 }
 
-func TestMatchList(t *testing.T) {
-	for _, test := range []struct {
-		patterns, name string
-		want           bool
-	}{
-		{"*", "a", true}, {"a*c", "abbc", true}, {"a*c", "abb", false}, {"a?c", "abc", true}, {"a?c", "ac", false},
-		{"a b", "b", true}, {"* !b", "b", false}, {"!b *", "a", true}, {"!b", "a", false}, {"", "", false},
-		{"a**", "a", true}, {"*a*a*a*a*a*a*a*a*b", strings.Repeat("a", 200), false},
-	} {
-		require.Equal(t, test.want, matchList(strings.Fields(test.patterns), test.name), "%v", test)
-	}
-}
-
 // FuzzReadText checks that no text takes along the block after it, which is for
 // this host, and that the warnings name lines there are.
 func FuzzReadText(f *testing.F) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"funnel/internal/wildcard"
 )
 
 // database is what the files and this run know of hosts.
@@ -104,7 +106,7 @@ func verify(at host, certificate *ssh.Certificate) error {
 	for _, allowed := range certificate.ValidPrincipals {
 		// OpenSSH lets a principal of a host be a pattern; the library compares
 		// letters, so it is told the principal that fits.
-		if matchWildcard(strings.ToLower(allowed), at.bare) {
+		if wildcard.Match(strings.ToLower(allowed), at.bare) {
 			principal = allowed
 			break
 		}

@@ -52,33 +52,6 @@ func FuzzParseLines(f *testing.F) {
 	})
 }
 
-// FuzzMatchWildcard compares with the plain definition of a match.
-func FuzzMatchWildcard(f *testing.F) {
-	for _, seed := range [][2]string{
-		{"*", ""}, {"**", "a"}, {"a*b?c", "aXXbYc"}, {"?", ""}, {"*.example.com", "a.example.com"},
-		{"[*]:22", "[a]:22"}, {"*a*a*a*b", "aaaaaaaaaaaaaaaa"}, {"", "a"}, {"abc*", "abc"},
-	} {
-		f.Add(seed[0], seed[1])
-	}
-	f.Fuzz(func(t *testing.T, pattern, text string) {
-		got := matchWildcard(pattern, text)
-		if len(pattern) > 12 || len(text) > 12 {
-			return // the definition below takes exponential time
-		}
-		require.Equal(t, defined(pattern, text), got, "%q %q", pattern, text)
-	})
-}
-
-func defined(pattern, text string) bool {
-	switch {
-	case pattern == "":
-		return text == ""
-	case pattern[0] == '*':
-		return defined(pattern[1:], text) || text != "" && defined(pattern, text[1:])
-	}
-	return text != "" && (pattern[0] == '?' || pattern[0] == text[0]) && defined(pattern[1:], text[1:])
-}
-
 // FuzzParseHost checks that what is written to a file is one name and is read
 // back as the same host.
 func FuzzParseHost(f *testing.F) {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"funnel/internal/wildcard"
 )
 
 // pattern tells which hosts a line is about. Names are as [hostName] makes them.
@@ -32,7 +34,7 @@ func parsePattern(hosts []string) (pattern, error) {
 			return nil, errors.New("nothing follows the ! of a host pattern")
 		}
 		if text != "" {
-			list = append(list, wildcard{text, negated})
+			list = append(list, hostPattern{text, negated})
 		}
 	}
 	if len(list) == 0 {
@@ -42,9 +44,9 @@ func parsePattern(hosts []string) (pattern, error) {
 }
 
 // patternList matches when one of its patterns does and no negated one.
-type patternList []wildcard
+type patternList []hostPattern
 
-type wildcard struct {
+type hostPattern struct {
 	text    string
 	negated bool
 }
@@ -52,7 +54,7 @@ type wildcard struct {
 func (l patternList) match(name string) bool {
 	matched := false
 	for _, p := range l {
-		if !matchWildcard(p.text, name) {
+		if !wildcard.Match(p.text, name) {
 			continue
 		}
 		if p.negated {
@@ -61,31 +63,6 @@ func (l patternList) match(name string) bool {
 		matched = true
 	}
 	return matched
-}
-
-// matchWildcard tells whether text is what pattern says, in which * stands for
-// any characters and ? for one. It looks at each star once and never
-// backtracks past the last, so a hostile pattern costs no more than the product
-// of the lengths.
-func matchWildcard(pattern, text string) bool {
-	star, resume := -1, 0
-	p, t := 0, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0:
-			resume++
-			p, t = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // hashed hides a host's name: HMAC-SHA1 of it under a salt of the line's own.
