@@ -2,7 +2,6 @@ package relay
 
 import (
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -98,13 +97,7 @@ func (p *presence) turnAway(b *binding, client net.Conn, cause string) {
 // no client is refused meanwhile, and those who wait for the agent wait for the
 // heir's. It returns nil if it was closed meanwhile.
 func (p *presence) bequeath(b *binding, heir *presence) *binding {
-	p.mu.Lock()
-	at := slices.Index(p.bindings, b)
-	if at >= 0 {
-		p.bindings = slices.Delete(p.bindings, at, at+1)
-	}
-	p.mu.Unlock()
-	if at < 0 {
+	if !p.remove(b) {
 		return nil
 	}
 	for _, listener := range b.listeners {

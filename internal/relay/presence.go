@@ -274,16 +274,22 @@ func (p *presence) review(lease *access.Lease) {
 
 // drop closes a binding; false if it isn't there any more.
 func (p *presence) drop(b *binding) bool {
-	p.mu.Lock()
-	at := slices.Index(p.bindings, b)
-	if at >= 0 {
-		p.bindings = slices.Delete(p.bindings, at, at+1)
-	}
-	p.mu.Unlock()
-	if at < 0 {
+	if !p.remove(b) {
 		return false
 	}
 	p.close(b)
+	return true
+}
+
+// remove takes a binding out, open as it is; false if it isn't there any more.
+func (p *presence) remove(b *binding) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := slices.Index(p.bindings, b)
+	if at < 0 {
+		return false
+	}
+	p.bindings = slices.Delete(p.bindings, at, at+1)
 	return true
 }
 
