@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -66,15 +64,11 @@ func (c *benchCommand) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	var page *os.File
-	if c.HTML != "" {
-		// Opened first, so that nobody waits a minute to read that it can't be, and
-		// written last, so that a page of before stays until then.
-		if page, err = os.OpenFile(c.HTML, os.O_WRONLY|os.O_CREATE, 0o644); err != nil { // #nosec G302 -- a page to be shown around, and the umask counts
-			return fmt.Errorf("--html: %w", err)
-		}
-		defer page.Close()
+	page, err := openPage(c.HTML)
+	if err != nil {
+		return fmt.Errorf("--html: %w", err)
 	}
+	defer page.close()
 	flags := connectionFlags{c.relayArgument, c.identityFlags, c.keepaliveFlags, c.tuningFlags, c.logFlags}
 	return flags.with(ctx, stderr, func(config agent.Config) error {
 		result, err := checkup.Run(ctx, checkup.Options{
@@ -88,8 +82,8 @@ func (c *benchCommand) run(ctx context.Context, stdout, stderr io.Writer) error 
 	})
 }
 
-// show writes the result to where it was asked for; page may be nil.
-func (c *benchCommand) show(result *checkup.Result, stdout io.Writer, page *os.File) error {
+// show writes the result to where it was asked for.
+func (c *benchCommand) show(result *checkup.Result, stdout io.Writer, page *page) error {
 	write := result.WriteText
 	if c.JSON {
 		write = result.WriteJSON
@@ -97,18 +91,7 @@ func (c *benchCommand) show(result *checkup.Result, stdout io.Writer, page *os.F
 	if err := write(stdout); err != nil {
 		return err
 	}
-	if page == nil {
-		return nil
-	}
-	var text bytes.Buffer
-	err := result.WriteHTML(&text)
-	if err == nil {
-		err = page.Truncate(0)
-	}
-	if err == nil {
-		_, err = page.Write(text.Bytes())
-	}
-	if err := errors.Join(err, page.Close()); err != nil {
+	if err := page.write(result); err != nil {
 		return fmt.Errorf("--html: %w", err)
 	}
 	return nil
