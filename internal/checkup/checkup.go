@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"strings"
 	"time"
 
 	"funnel/internal/agent"
@@ -52,19 +52,21 @@ func Run(ctx context.Context, options Options) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		condition.compare()
-		result.Conditions = append(result.Conditions, condition)
+		if condition != nil {
+			condition.compare()
+			result.Conditions = append(result.Conditions, *condition)
+		}
 	}
 	result.Kernel, result.Notes = s.kernel, s.notes
 	result.Verdict = Judge(result.findings(s.noUDP))
 	return result, nil
 }
 
-// measure measures all ways beside a load.
-func (s *stage) measure(ctx context.Context, load Load) (Condition, error) {
-	condition := Condition{Load: load}
+// measure measures all ways beside a load. Nil is a load that there wasn't.
+func (s *stage) measure(ctx context.Context, load Load) (*Condition, error) {
+	condition := &Condition{Load: load}
 	if err := s.renewPorts(ctx); err != nil {
-		return condition, err
+		return nil, err
 	}
 	legs := s.open(ctx)
 	defer func() {
@@ -72,11 +74,22 @@ func (s *stage) measure(ctx context.Context, load Load) (Condition, error) {
 			leg.close()
 		}
 	}()
-	stop := s.startLoad(ctx, load)
-	s.run(ctx, legs)
-	condition.Bulk = stop()
+	transfer, err := s.startLoad(ctx, load)
+	if err == nil {
+		s.run(ctx, legs)
+		condition.Bulk, err = transfer.end()
+	}
 	if ctx.Err() != nil {
-		return condition, context.Cause(ctx)
+		return nil, context.Cause(ctx)
+	}
+	if load == Upload || load == Download { // another measurement follows
+		s.pause(ctx, rest)
+	}
+	if err != nil {
+		s.note("%s %v", strings.TrimPrefix(load.title(), "beside "), err)
+		if condition.Bulk == 0 {
+			return nil, nil
+		}
 	}
 	for _, leg := range legs {
 		if load == Quiet || !s.broken[leg.measured.Way] {
@@ -89,50 +102,7 @@ func (s *stage) measure(ctx context.Context, load Load) (Condition, error) {
 			s.kernel = leg.kernel
 		}
 	}
-	if load == Upload || load == Download { // another measurement follows
-		s.pause(ctx, rest)
-	}
 	return condition, nil
-}
-
-// startLoad begins a transfer and waits until it has filled the line. stop ends
-// it and returns its rate in bits a second. A transfer that can't begin is a
-// note, and nothing is measured in vain.
-func (s *stage) startLoad(ctx context.Context, load Load) (stop func() float64) {
-	if load == Quiet {
-		return func() float64 { return 0 }
-	}
-	direction, address, begin := probe.Download, s.public[FunnelTCP], []byte(nil)
-	if load != Through {
-		address, begin = s.ports.TCP.String(), s.ports.Token
-	}
-	if load == Upload {
-		direction = probe.Upload
-	}
-	conn, err := s.dial(ctx, "tcp", address, begin)
-	if err != nil {
-		s.note("the transfer %s can't begin: %v", load.title(), err)
-		return func() float64 { return 0 }
-	}
-	warm := min(warm, s.options.Duration/2)
-	loadCtx, cancel := context.WithCancel(ctx)
-	var moved probe.Transfer
-	var broken error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		moved, broken = probe.Bulk(loadCtx, conn, direction, warm)
-	}()
-	s.pause(ctx, warm)
-	return func() float64 {
-		cancel()
-		<-ended
-		abort(conn) // what its buffers still hold isn't sent during the next measurement
-		if broken != nil && ctx.Err() == nil {
-			s.note("the transfer %s broke off: %v", load.title(), broken)
-		}
-		return moved.BitsPerSecond()
-	}
 }
 
 // pause waits, or until ctx ends.
@@ -141,13 +111,6 @@ func (s *stage) pause(ctx context.Context, d time.Duration) {
 	case <-time.After(d):
 	case <-ctx.Done():
 	}
-}
-
-func abort(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
 }
 
 // possible says whether there is anything to measure beside a load.
