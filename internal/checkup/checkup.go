@@ -137,7 +137,7 @@ func (s *stage) renewPorts(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("the connection to the relay broke off before all was measured: %w", err)
 	}
 	if ports.Note != "" && s.ports.Note != ports.Note {
 		s.note("the relay gives only one test port: %s", ports.Note)

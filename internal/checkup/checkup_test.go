@@ -178,6 +178,16 @@ func TestRunStops(t *testing.T) {
 	}
 }
 
+// TestRunOfARelayThatGoesAway: what is told isn't how Go calls it alone.
+func TestRunOfARelayThatGoesAway(t *testing.T) {
+	s, err := build(t.Context(), startRelay(t, ""))
+	require.NoError(t, err)
+	defer s.close()
+	s.test.Close()
+	_, err = s.measure(t.Context(), Quiet)
+	require.ErrorContains(t, err, "the connection to the relay broke off before all was measured")
+}
+
 func TestDurationIsBounded(t *testing.T) {
 	for _, duration := range []time.Duration{0, MinDuration - 1, MaxDuration + 1} {
 		_, err := Run(t.Context(), Options{Duration: duration})
