@@ -90,10 +90,13 @@ func Judge(f Findings) Verdict {
 		add(Downlink, "your downlink is a bottleneck: it carries %s, and has %s of queue under load. What others at home download delays play; "+
 			"your router's queue management (SQM, CAKE or fq_codel) at %s, or slower downloads, keep it short", rate(f.Down.Rate), ms(f.Down.Queue), rate(bulkShare*f.Down.Rate))
 	}
-	if f.PlayUDP >= queueTime && f.Up.Queue < queueTime && !f.BulkRate {
+	// Where it is the downlink that has a queue, the player's half of the transfer
+	// fills that: only players who share this line wait then.
+	downlink := f.Up.Queue < queueTime && f.Down.Queue >= queueTime && f.Through.Queue >= queueTime
+	if f.PlayUDP >= queueTime && f.Up.Queue < queueTime && !downlink && !f.BulkRate {
 		add(Transfers, "a transfer through the funnel makes UDP through it wait %s longer; turn on --bulk-rate %s", ms(f.PlayUDP), bulkRate(f.Through.Rate))
 	}
-	if f.PlayTCP >= sharedTime {
+	if f.PlayTCP >= sharedTime && !downlink {
 		add(Transfers, "TCP through the funnel waits %s longer beside a transfer through it, since both share one connection: "+
 			"if you serve a game over TCP, expose downloads with a second funnel-agent of their own, and that one with --bulk-rate %s", ms(f.PlayTCP), bulkRate(f.Through.Rate))
 	}

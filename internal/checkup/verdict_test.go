@@ -53,6 +53,10 @@ func TestJudge(t *testing.T) {
 		"busy uplink of a modem":  {func(f *Findings) { f.Up = Bottleneck{1.04e6, 900 * time.Millisecond} }, []Fault{Uplink}, []string{"--bulk-rate 800k", "900 ms"}},
 		"busy downlink":           {func(f *Findings) { f.Down = Bottleneck{50e6, 60 * time.Millisecond} }, []Fault{Downlink}, []string{"downlink", "50.0 Mbit/s", "60 ms", "40.0 Mbit/s"}},
 		"UDP waits for transfers": {func(f *Findings) { f.PlayUDP = 45 * time.Millisecond }, []Fault{Transfers}, []string{"45 ms", "--bulk-rate 28M"}},
+		"the player's half of a transfer fills the downlink": {func(f *Findings) {
+			f.Down, f.Through = Bottleneck{1.5e6, 160 * time.Millisecond}, Bottleneck{1.6e6, 155 * time.Millisecond}
+			f.PlayUDP, f.PlayTCP = 337*time.Millisecond, 3388*time.Millisecond
+		}, []Fault{Downlink}, []string{"downlink"}},
 		"TCP waits for transfers": {func(f *Findings) { f.PlayTCP = 150 * time.Millisecond }, []Fault{Transfers}, []string{"150 ms", "second funnel-agent"}},
 		"a slow funnel":           {func(f *Findings) { f.Overhead, f.OverheadRatio = 20*time.Millisecond, 1.5 }, []Fault{Slow}, []string{"20 ms", "40 ms"}},
 		"a short path":            {func(f *Findings) { f.Overhead, f.OverheadRatio = time.Millisecond, 3 }, []Fault{None}, nil},
