@@ -67,9 +67,10 @@ func (r *Result) kernelSays() string {
 // WriteText writes the result as people read it in a terminal.
 func (r *Result) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "relay %s at %s (%s)\n%s\n", r.Relay, r.Address, r.Server, r.what())
+	b.WriteString(wrap("", "  ", fmt.Sprintf("relay %s at %s (%s)", r.Relay, r.Address, r.Server)))
+	b.WriteString(wrap("", "  ", r.what()))
 	if says := r.kernelSays(); says != "" {
-		fmt.Fprintln(&b, says)
+		b.WriteString(wrap("", "  ", says))
 	}
 	for i := range r.Conditions {
 		r.Conditions[i].writeTable(&b, i == 0)
@@ -84,23 +85,30 @@ func (r *Result) WriteText(w io.Writer) error {
 		fmt.Fprintln(&b)
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(&b, "note: %s\n", note)
+		b.WriteString(wrap("note: ", "  ", note))
 	}
 	b.WriteString("\nVerdict\n")
 	for _, sentence := range r.Verdict {
-		b.WriteString(wrap("- "+sentence.Text, "  "))
+		b.WriteString(wrap("- ", "  ", sentence.Text))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// row is the layout of a line: a way, then columns.
+// writeRow writes a way, then columns: together as wide as a terminal, unless a
+// figure has more digits than there is room for.
 func writeRow(b *strings.Builder, name string, cells []string) {
-	line := fmt.Sprintf("  %-24s", name)
+	line := fmt.Sprintf("  %-22s", name)
 	for _, cell := range cells {
-		line += fmt.Sprintf("%8s", cell)
+		line += fmt.Sprintf(" %6s", cell)
 	}
 	fmt.Fprintln(b, strings.TrimRight(line, " "))
+}
+
+// writeProblem writes a way, if it is named, and what is wrong with it.
+func writeProblem(b *strings.Builder, name, problem string) {
+	head := fmt.Sprintf("  %-22s   ", name)
+	b.WriteString(wrap(head, strings.Repeat(" ", len(head)), problem))
 }
 
 func (c *Condition) writeTable(b *strings.Builder, explain bool) {
@@ -115,12 +123,12 @@ func (c *Condition) writeTable(b *strings.Builder, explain bool) {
 	for i := range c.Ways {
 		m := &c.Ways[i]
 		if m.Summary == nil {
-			fmt.Fprintf(b, "  %-24s %s\n", m.Way.title(), m.Problem)
+			writeProblem(b, m.Way.title(), m.Problem)
 			continue
 		}
 		writeRow(b, m.Way.title(), m.cells())
 		if m.Problem != "" {
-			fmt.Fprintf(b, "  %-24s %s\n", "", m.Problem)
+			writeProblem(b, "", m.Problem)
 		}
 	}
 }
@@ -135,7 +143,7 @@ func (c *Condition) writeHistogram(b *strings.Builder) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%s, %s: messages by round trip in ms\n", m.Way.title(), c.Load.title())
+	b.WriteString("\n" + wrap("", "  ", fmt.Sprintf("%s, %s: messages by round trip in ms", m.Way.title(), c.Load.title())))
 	most := largest(all)
 	for _, bar := range all {
 		to := milli(bar.To)
@@ -147,17 +155,21 @@ func (c *Condition) writeHistogram(b *strings.Builder) {
 	}
 }
 
-// wrap breaks a text into lines of at most 80 characters, all but the first
-// indented.
-func wrap(text, indent string) string {
-	const most = 80
+// width is that of a terminal, in characters.
+const width = 80
+
+// wrap breaks a text into lines that a terminal holds: the first begins with
+// head, all others with indent.
+func wrap(head, indent, text string) string {
 	var b strings.Builder
-	length := 0
+	b.WriteString(head)
+	length, begun := len([]rune(head)), false
 	for _, word := range strings.Fields(text) {
 		n := len([]rune(word))
 		switch {
-		case length == 0:
-		case length+1+n > most:
+		case !begun:
+			begun = true
+		case length+1+n > width:
 			b.WriteString("\n" + indent)
 			length = len(indent)
 		default:
