@@ -2,6 +2,7 @@ package checkup
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
@@ -49,7 +50,7 @@ func (s *stage) reach(ctx context.Context, l *leg) {
 	if s.broken[way] {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, reachTime, errors.New("nothing came back for "+reachTime.String()))
 	defer cancel()
 	conn, err := s.connect(ctx, way, address)
 	if err == nil {
