@@ -116,7 +116,8 @@ func (t Transfer) BitsPerSecond() float64 {
 
 // Bulk moves as much as it can over a connection to ServeBulk until ctx ends,
 // which isn't an error. It counts from the time it has been running for warm,
-// when TCP has found the path's rate. The connection is of no use afterwards.
+// when TCP has found the path's rate, to the end, also if nothing moves any more
+// by then. The connection is of no use afterwards.
 func Bulk(ctx context.Context, conn net.Conn, direction Direction, warm time.Duration) (Transfer, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
@@ -171,6 +172,7 @@ func upload(conn net.Conn, warm time.Duration) (Transfer, error) {
 			if sendErr := <-sent; !isTimeout(err) && !errors.Is(sendErr, net.ErrClosed) {
 				err = fmt.Errorf("send: %w", sendErr)
 			}
+			m.stall()
 			return m.transfer, err
 		}
 		m.see(int64(binary.BigEndian.Uint64(report[:]))) // #nosec G115 -- whatever the peer claims is only shown
@@ -182,16 +184,26 @@ type meter struct {
 	begin    time.Time
 	started  time.Time
 	base     int64
+	latest   time.Time // when a total was seen
 	transfer Transfer
 }
 
 func (m *meter) see(total int64) {
 	now := time.Now()
+	m.latest = now
 	switch {
 	case now.Before(m.begin):
 	case m.started.IsZero():
 		m.started, m.base = now, total
 	default:
 		m.transfer = Transfer{total - m.base, now.Sub(m.started)}
+	}
+}
+
+// stall counts the time for which a sink has told nothing, as nothing came. Of
+// the last of its reports' intervals nobody knows, and it doesn't count.
+func (m *meter) stall() {
+	if still := time.Since(m.latest) - bulkReport; !m.started.IsZero() && still > 0 {
+		m.transfer.Duration += still
 	}
 }
