@@ -10,6 +10,7 @@ import (
 
 	"funnel/internal/agent"
 	"funnel/internal/checkup"
+	"funnel/internal/instance"
 	"funnel/internal/probe"
 )
 
@@ -71,6 +72,11 @@ func (c *benchCommand) run(ctx context.Context, stdout, stderr io.Writer) error 
 	defer page.close()
 	flags := connectionFlags{c.relayArgument, c.identityFlags, c.keepaliveFlags, c.tuningFlags, c.logFlags}
 	return flags.with(ctx, stderr, func(config agent.Config) error {
+		// What connect does unless told otherwise is measured: TCP that outlives its
+		// link, on ports that are kept. The agent is one never seen before, as the one
+		// that runs here with its own ID would have to give way.
+		config.Instance, _ = instance.Next("")
+		config.TCPResume = time.Minute // --tcp-resume's default
 		result, err := checkup.Run(ctx, checkup.Options{
 			Agent: config, Profile: profile, Duration: c.Duration,
 			Progress: func(what string) { fmt.Fprintln(stderr, what) },

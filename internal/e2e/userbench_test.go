@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -103,6 +104,36 @@ func TestBenchNamesTheBottleneck(t *testing.T) {
 	}
 }
 
+// TestBenchGoesOnAfterACut: its agent is one that keeps its ports, as any other.
+func TestBenchGoesOnAfterACut(t *testing.T) {
+	if err := wan.Available(); err != nil {
+		lack(t, "no line can be emulated here: %v", err)
+	}
+	three, agent := benchers(t, good, good)
+	bench := agent("--duration", "3s", "--json")
+	var stdout bytes.Buffer
+	bench.Stdout = &stdout
+	stderr, err := bench.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, bench.Start())
+	var said strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if strings.HasSuffix(lines.Text(), "beside an upload to the relay") {
+			// Long enough for the link to be given up, and short enough for the
+			// connections that the bench measures with.
+			three.HomeLink.Cut()
+			time.Sleep(6 * time.Second)
+			three.HomeLink.Restore()
+		}
+	}
+	require.NoError(t, bench.Wait(), said.String())
+	require.Contains(t, said.String(), "connected to the relay again")
+	result := new(checkup.Result)
+	require.NoError(t, json.Unmarshal(stdout.Bytes(), result))
+	require.Positive(t, wayOf(t, conditionOf(t, result, checkup.Through), checkup.FunnelTCP).Summary.Received, result.Notes)
+}
+
 // requireAbout wants a round trip that is what is emulated, give or take the
 // emulator's own precision, and some milliseconds more on a busy machine.
 func requireAbout(t testing.TB, want, got time.Duration) {
@@ -138,10 +169,9 @@ func lossOf(t testing.TB, r *checkup.Result, way checkup.Way) float64 {
 	return wayOf(t, conditionOf(t, r, checkup.Quiet), way).Loss
 }
 
-// benchOver runs a relay on the VPS and returns what runs the bench at home, over a
-// home link whose directions are as given, and returns the result. The page with
-// plots is looked at, too.
-func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) func(testing.TB) *checkup.Result {
+// benchers runs a relay on the VPS and returns what makes commands that run the
+// bench at home, whom the relay lets in.
+func benchers(t *testing.T, down, up wan.Conditions) (*wan.Three, func(args ...string) *exec.Cmd) {
 	three, err := wan.NewThree(wan.Options{Seed: 7})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, three.Close()) })
@@ -163,7 +193,7 @@ func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) fu
 		return command
 	}
 	// The first time it makes its key, and is told that nobody knows it.
-	var stdout, stderr bytes.Buffer
+	var stderr bytes.Buffer
 	first := agent()
 	first.Stderr = &stderr
 	require.Error(t, first.Run())
@@ -174,13 +204,20 @@ func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) fu
 	authorize := exec.Command(filepath.Join(programs, "funnel-relay"), "authorize", "--state-dir", filepath.Join(directory, "relay"), key)
 	output, err := authorize.CombinedOutput()
 	require.NoError(t, err, string(output))
+	return three, agent
+}
 
+// benchOver returns what runs the bench at home, over a home link whose directions
+// are as given, and returns the result. The page with plots is looked at, too.
+func benchOver(t *testing.T, down, up wan.Conditions, duration time.Duration) func(testing.TB) *checkup.Result {
+	_, agent := benchers(t, down, up)
+	var stdout, stderr bytes.Buffer
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(stdout.String(), stderr.String()) // of the last
 		}
 	})
-	page := filepath.Join(directory, "page.html")
+	page := filepath.Join(t.TempDir(), "page.html")
 	return func(t testing.TB) *checkup.Result {
 		stdout.Reset()
 		stderr.Reset()
