@@ -36,11 +36,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		s := section{Title: c.title(), Plot: c.plot()}
 		for i := range c.Ways {
 			m := &c.Ways[i]
-			row := pageRow{Name: m.Way.title(), Cells: m.cells()}
-			if m.Summary == nil {
-				row.Problem = m.Problem
-			}
-			s.Rows = append(s.Rows, row)
+			s.Rows = append(s.Rows, pageRow{m.Way.title(), m.Problem, m.cells()})
 		}
 		data.Sections = append(data.Sections, s)
 	}

@@ -17,13 +17,17 @@ player's, is plain: what is lost there, no funnel can make up for.`
 // columns are the titles of a condition's table.
 var columns = []string{"p50", "p90", "p99", "max", "loss", "resent", "over", "ratio"}
 
-// cells are a way's figures, in the order of columns; "" where there is none.
+// cells are a way's figures, in the order of columns; "" where there is none. Nil
+// is a way without any.
 func (m *Measured) cells() []string {
-	if m.Summary == nil || m.Summary.Received == 0 {
-		return make([]string, len(columns))
-	}
 	s := m.Summary
-	cells := []string{milli(s.P50), milli(s.P90), milli(s.P99), milli(s.Max), "", "", "", ""}
+	if s == nil {
+		return nil
+	}
+	cells := make([]string, len(columns))
+	if s.Received > 0 {
+		copy(cells, []string{milli(s.P50), milli(s.P90), milli(s.P99), milli(s.Max)})
+	}
 	if m.Way.udp() || m.Loss > 0 {
 		cells[4] = percent(m.Loss)
 	}

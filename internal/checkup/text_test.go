@@ -44,3 +44,19 @@ func TestTextFitsATerminal(t *testing.T) {
 		require.Contains(t, strings.Join(strings.Fields(text.String()), " "), part)
 	}
 }
+
+// TestWhatBrokeIsShown: a way of which nothing came back has lost everything, and
+// one that broke off says so wherever its figures stand.
+func TestWhatBrokeIsShown(t *testing.T) {
+	broken := measured(PlainTCP, 20*msec, 40)
+	broken.Problem = "connection reset by peer"
+	r := &Result{Conditions: []Condition{{Load: Quiet, Ways: []Measured{broken, measured(PlainUDP, 0, 100)}}}}
+	var text, page bytes.Buffer
+	require.NoError(t, r.WriteText(&text))
+	require.NoError(t, r.WriteHTML(&page))
+	for _, shown := range []string{text.String(), page.String()} {
+		require.Contains(t, shown, "20.0")
+		require.Contains(t, shown, broken.Problem)
+		require.Contains(t, shown, "100.0 %")
+	}
+}
