@@ -83,21 +83,8 @@ func (c *runCommand) options() (*lab.Options, error) {
 	if o.Systems, err = lab.Choose(systems(programs), c.Systems); err != nil {
 		return nil, fmt.Errorf("--systems: %w", err)
 	}
-	// What is named on the command line takes part in any case.
-	for _, text := range c.Variant {
-		variant, err := parseVariant(text, programs)
-		if err != nil {
-			return nil, err
-		}
-		o.Systems = append(o.Systems, variant)
-	}
-	for _, path := range c.Tunnel {
-		d, err := system.ReadDescription(path)
-		if err != nil {
-			return nil, fmt.Errorf("--tunnel: %w", err)
-		}
-		o.Systems = append(o.Systems, d.System())
-		o.Described = append(o.Described, d.Name)
+	if err := c.addNamed(o, programs); err != nil {
+		return nil, err
 	}
 	if c.Quick {
 		o.Rounds = 1
@@ -106,6 +93,43 @@ func (c *runCommand) options() (*lab.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// addNamed adds what is named on the command line and takes part in any case. A
+// result knows systems by their names, so that two of one would be taken for one.
+func (c *runCommand) addNamed(o *lab.Options, programs system.Programs) error {
+	taken := make(map[string]bool)
+	for _, s := range systems(programs) {
+		taken[s.Name] = true
+	}
+	add := func(s *system.System) error {
+		if taken[s.Name] {
+			return fmt.Errorf("there is a system %q already; give it another name", s.Name)
+		}
+		taken[s.Name] = true
+		o.Systems = append(o.Systems, s)
+		return nil
+	}
+	for _, text := range c.Variant {
+		variant, err := parseVariant(text, programs)
+		if err == nil {
+			err = add(variant)
+		}
+		if err != nil {
+			return fmt.Errorf("--variant %q: %w", text, err)
+		}
+	}
+	for _, path := range c.Tunnel {
+		d, err := system.ReadDescription(path)
+		if err == nil {
+			err = add(d.System())
+		}
+		if err != nil {
+			return fmt.Errorf("--tunnel: %w", err)
+		}
+		o.Described = append(o.Described, d.Name)
+	}
+	return nil
 }
 
 func absolute(path string) string {
@@ -136,7 +160,7 @@ func systems(programs system.Programs) []*system.System {
 func parseVariant(text string, programs system.Programs) (*system.System, error) {
 	name, flags, found := strings.Cut(text, "=")
 	if !found || name == "" {
-		return nil, fmt.Errorf("--variant %q: want NAME=FLAGS, as in copies-3='--copies 3'", text)
+		return nil, errors.New("want NAME=FLAGS, as in copies-3='--copies 3'")
 	}
 	copies := "auto"
 	var args []string
