@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -41,7 +42,7 @@ type Row struct {
 
 	Duplicates, Reordered, Sent int
 
-	Recovery Spread // seconds
+	Recovery Spread // seconds, infinite for never
 	Bulk     Spread // Mbit/s
 	Echoed   Spread // a second
 
@@ -125,8 +126,11 @@ func (c *columns) add(run result.Run) {
 			c.jitter = append(c.jitter, ms(s.Jitter))
 		}
 	}
-	if run.Recovery > 0 {
+	switch {
+	case run.Recovery > 0:
 		c.recovery = append(c.recovery, run.Recovery.Seconds())
+	case run.Recovery < 0: // never: without it the others would speak for all
+		c.recovery = append(c.recovery, math.Inf(1))
 	}
 	if run.Bulk != nil {
 		c.bulk = append(c.bulk, run.Bulk.BitsPerSecond()/1e6)

@@ -59,6 +59,23 @@ func TestNoneQuiet(t *testing.T) {
 	require.Contains(t, text.String(), "none quiet")
 }
 
+// TestNeverBackCounts: of three rounds, two without an echo after the cut.
+func TestNeverBackCounts(t *testing.T) {
+	r := new(result.Result)
+	for i, recovery := range []time.Duration{-1, 300 * ms1, -1} {
+		one := run(i+1, "41", true)
+		one.Recovery = recovery
+		r.Runs = append(r.Runs, one)
+	}
+	s := &Scenario{scenario, rows(r, &scenario, samples)}
+	require.Equal(t, 3, s.Rows[0].Recovery.Count)
+	var text strings.Builder
+	require.NoError(t, s.writeTable(&text))
+	require.Contains(t, text.String(), "never")
+	r.Runs[0].Recovery = 500 * ms1
+	require.Equal(t, "0.50", number(rows(r, &scenario, samples)[0].Recovery, 2))
+}
+
 func TestNines(t *testing.T) {
 	require.InDelta(t, 1, nines(0.9), 1e-9)
 	require.InDelta(t, 3, nines(0.999), 1e-9)

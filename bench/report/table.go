@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 
@@ -70,8 +71,11 @@ func columnsOf(s *Scenario) []column {
 
 // number is the median.
 func number(s Spread, digits int) string {
-	if s.Count == 0 {
+	switch {
+	case s.Count == 0:
 		return "-"
+	case math.IsInf(s.Median, 1):
+		return "never"
 	}
 	return fmt.Sprintf("%.*f", digits, s.Median)
 }
