@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// Compare writes what two results have in common side by side: B, then A, then
+// Compare writes what two results have in common side by side: A, then B, then
 // what B is of A.
 func Compare(w io.Writer, a, b *Report) error {
 	fmt.Fprintf(w, "A: %s, %s\nB: %s, %s\n", a.Dir, a.Result.Machine.Commit, b.Dir, b.Result.Machine.Commit)
