@@ -110,14 +110,14 @@ func (way *way) turn(ctx context.Context, place *system.Place, plan probe.Plan) 
 	reach, cancel := context.WithTimeoutCause(ctx, 10*time.Second, fmt.Errorf("nothing came back for 10s"))
 	defer cancel()
 	if way.network == "udp" {
-		if _, err := probe.ReachUDP(reach, conn, plan.Size); err != nil {
+		if err := probe.ReachUDP(reach, conn, plan.Size); err != nil {
 			return err
 		}
 		series, err := probe.UDP(ctx, plan, conn)
 		way.series = append(way.series, series...)
 		return err
 	}
-	if _, err := probe.ReachTCP(reach, conn, plan.Size); err != nil {
+	if err := probe.ReachTCP(reach, conn, plan.Size); err != nil {
 		return err
 	}
 	series, err := probe.TCP(ctx, plan, conn)

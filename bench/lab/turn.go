@@ -110,9 +110,9 @@ func (s *stage) dial(ctx context.Context, network string, running *system.Runnin
 		go func() {
 			var err error
 			if network == "udp" {
-				_, err = probe.ReachUDP(ctx, conn, probe.MinSize)
+				err = probe.ReachUDP(ctx, conn, probe.MinSize)
 			} else {
-				_, err = probe.ReachTCP(ctx, conn, probe.MinSize)
+				err = probe.ReachTCP(ctx, conn, probe.MinSize)
 			}
 			failed <- err
 		}()

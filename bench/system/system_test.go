@@ -51,14 +51,14 @@ func reach(t *testing.T, place *Place, running *Running) {
 		conn, err := place.Dial(ctx, "udp", running.UDP)
 		require.NoError(t, err)
 		defer conn.Close()
-		_, err = probe.ReachUDP(ctx, conn, 100)
+		err = probe.ReachUDP(ctx, conn, 100)
 		require.NoError(t, err)
 	}
 	if running.TCP != "" {
 		conn, err := place.Dial(ctx, "tcp", running.TCP)
 		require.NoError(t, err)
 		defer conn.Close()
-		_, err = probe.ReachTCP(ctx, conn, 100)
+		err = probe.ReachTCP(ctx, conn, 100)
 		require.NoError(t, err)
 		// A busy machine may move nothing for as long as a short one takes.
 		for duration := 200 * time.Millisecond; ; duration *= 2 {

@@ -55,8 +55,8 @@ func (s *stage) reach(ctx context.Context, l *leg) {
 	conn, err := s.connect(ctx, way, address)
 	if err == nil {
 		if way.udp() {
-			_, err = probe.ReachUDP(ctx, conn, s.options.Profile.Size)
-		} else if _, err = probe.ReachTCP(ctx, conn, s.options.Profile.Size); err == nil {
+			err = probe.ReachUDP(ctx, conn, s.options.Profile.Size)
+		} else if err = probe.ReachTCP(ctx, conn, s.options.Profile.Size); err == nil {
 			l.socket = tcpio.NewSocket(conn)
 		}
 	}

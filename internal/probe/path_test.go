@@ -56,7 +56,7 @@ func TestUDPFlows(t *testing.T) {
 	address := udpEcho(t)
 	conns := []net.Conn{dial(t, "udp", address), dial(t, "udp", address), dial(t, "udp", address)}
 	for _, conn := range conns {
-		_, err := ReachUDP(t.Context(), conn, 64)
+		err := ReachUDP(t.Context(), conn, 64)
 		require.NoError(t, err)
 	}
 	all, err := UDP(t.Context(), short, conns...)
@@ -129,7 +129,7 @@ func TestUDPNobodyThere(t *testing.T) {
 
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 250*time.Millisecond, errors.New("enough"))
 	defer cancel()
-	_, err = ReachUDP(ctx, client, 64)
+	err = ReachUDP(ctx, client, 64)
 	require.ErrorContains(t, err, "enough")
 }
 
@@ -137,7 +137,7 @@ func TestTCP(t *testing.T) {
 	server := EchoTCP(listen(t))
 	defer server.Close()
 	conn := dial(t, "tcp", server.Addr().String())
-	_, err := ReachTCP(t.Context(), conn, MinSize)
+	err := ReachTCP(t.Context(), conn, MinSize)
 	require.NoError(t, err)
 	for _, size := range []int{MinSize, 1200, MaxSize} {
 		plan := short

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// ReachUDP asks for an echo over a connected UDP socket until one comes, and
-// returns the round trip of the first that did. It is an error if ctx ends first.
-func ReachUDP(ctx context.Context, conn net.Conn, size int) (time.Duration, error) {
+// ReachUDP asks for an echo over a connected UDP socket until one comes. It is an
+// error if ctx ends first.
+func ReachUDP(ctx context.Context, conn net.Conn, size int) error {
 	run := rand.Uint32() // #nosec G404 -- tells runs apart; no secret
 	message := newMessage(run, max(size, MinSize))
 	setNumber(message, knockNumber)
@@ -20,20 +20,20 @@ func ReachUDP(ctx context.Context, conn net.Conn, size int) (time.Duration, erro
 	defer conn.SetReadDeadline(time.Time{})
 	for {
 		if ctx.Err() != nil {
-			return 0, fmt.Errorf("no echo over UDP from %s: %w", conn.RemoteAddr(), context.Cause(ctx))
+			return fmt.Errorf("no echo over UDP from %s: %w", conn.RemoteAddr(), context.Cause(ctx))
 		}
 		sent := time.Now()
 		if err := conn.SetReadDeadline(sent.Add(knockInterval)); err != nil {
-			return 0, err
+			return err
 		}
 		if _, err := conn.Write(message); err != nil && errors.Is(err, net.ErrClosed) {
-			return 0, err
+			return err
 		}
 		for {
 			n, err := conn.Read(b)
 			if err == nil {
 				if number, ok := parseHeader(b[:n], run); ok && number == knockNumber {
-					return time.Since(sent), nil
+					return nil
 				}
 				continue
 			}
@@ -49,26 +49,25 @@ func ReachUDP(ctx context.Context, conn net.Conn, size int) (time.Duration, erro
 	}
 }
 
-// ReachTCP asks for one echo over a connection and returns its round trip.
-func ReachTCP(ctx context.Context, conn net.Conn, size int) (time.Duration, error) {
+// ReachTCP asks for one echo over a connection.
+func ReachTCP(ctx context.Context, conn net.Conn, size int) error {
 	run := rand.Uint32() // #nosec G404 -- tells runs apart; no secret
 	message := newMessage(run, max(size, MinSize))
 	setNumber(message, knockNumber)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	defer stop()
-	sent := time.Now()
 	if _, err := conn.Write(message); err != nil {
-		return 0, fmt.Errorf("no echo over TCP from %s: %w", conn.RemoteAddr(), err)
+		return fmt.Errorf("no echo over TCP from %s: %w", conn.RemoteAddr(), err)
 	}
 	// Of the size of the message, so that nothing that follows is swallowed.
 	reply, err := readMessage(bufio.NewReaderSize(conn, len(message)))
 	if err != nil {
-		return 0, fmt.Errorf("no echo over TCP from %s: %w", conn.RemoteAddr(), err)
+		return fmt.Errorf("no echo over TCP from %s: %w", conn.RemoteAddr(), err)
 	}
 	if number, ok := parseHeader(reply, run); !ok || number != knockNumber {
-		return 0, fmt.Errorf("%s answers, but isn't an echo", conn.RemoteAddr())
+		return fmt.Errorf("%s answers, but isn't an echo", conn.RemoteAddr())
 	}
-	return time.Since(sent), nil
+	return nil
 }
 
 func isTimeout(err error) bool {

@@ -138,23 +138,3 @@ func (s *Series) jitter() (mean float64, ok bool) {
 	}
 	return sum / float64(len(arrivals)-1), true
 }
-
-// Stall is a time in which nothing came although messages were under way.
-type Stall struct {
-	Start  time.Duration // since the Series' start
-	Length time.Duration
-}
-
-// Stalls are the gaps between two arrivals of at least that length.
-func (s *Series) Stalls(least time.Duration) []Stall {
-	var stalls []Stall
-	var last time.Duration
-	for _, number := range s.arrivals() {
-		now := s.Samples[number].Received
-		if last != 0 && now-last >= least {
-			stalls = append(stalls, Stall{last, now - last})
-		}
-		last = now
-	}
-	return stalls
-}

@@ -96,13 +96,6 @@ func TestNothingIsNothing(t *testing.T) {
 	require.Zero(t, Summarize(0).Loss())
 }
 
-func TestStalls(t *testing.T) {
-	s := paced(5*ms, 5*ms, 5*ms, 205*ms, 195*ms, 5*ms) // 3 and 4 come at 235 ms, 5 at 55
-	stalls := s.Stalls(100 * ms)
-	require.Equal(t, []Stall{{Start: 55 * ms, Length: 180 * ms}}, stalls)
-	require.Empty(t, s.Stalls(time.Second))
-}
-
 func TestHistogramHoldsWhatCame(t *testing.T) {
 	h := Histogram(paced(40*ms, 40*ms, 0, 80*ms), paced(2*time.Hour))
 	require.EqualValues(t, 4, h.TotalCount())
