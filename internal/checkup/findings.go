@@ -41,11 +41,14 @@ func (r *Result) waits(way Way, load Load) time.Duration {
 
 // readRest takes what was seen with nothing else going on.
 func (f *Findings) readRest(quiet *Condition, kernel *Kernel) {
-	if kernel != nil {
-		f.RTT = kernel.MinRTT
-	}
-	if plain := quiet.first(PlainUDP, PlainTCP); plain != nil {
+	plain, through := quiet.first(PlainUDP, PlainTCP), quiet.first(FunnelUDP, FunnelTCP)
+	switch {
+	case plain != nil:
 		f.RTT = plain.Summary.P50
+	case kernel != nil:
+		f.RTT = kernel.MinRTT
+	case through != nil:
+		f.RTT = through.Summary.P50 / 2 // there and back twice
 	}
 	switch udp, tcp := quiet.find(PlainUDP), quiet.first(PlainTCP, FunnelTCP); {
 	case udp != nil:
@@ -54,12 +57,12 @@ func (f *Findings) readRest(quiet *Condition, kernel *Kernel) {
 		// What was sent again was lost, or its acknowledgement late: a bound.
 		f.Lost, f.Loss = int(tcp.Resent), float64(tcp.Resent)/float64(tcp.Segments)
 	}
-	if through, plain := quiet.find(FunnelUDP), quiet.find(PlainUDP); through != nil && plain != nil {
+	if whole, half := quiet.find(FunnelUDP), quiet.find(PlainUDP); whole != nil && half != nil {
 		// The player's half of the way is the plain one.
-		f.FunnelLoss = max(0, 1-(1-through.Summary.Loss())/(1-plain.Summary.Loss()))
+		f.FunnelLoss = max(0, 1-(1-whole.Summary.Loss())/(1-half.Summary.Loss()))
 	}
-	if m := quiet.first(FunnelUDP, FunnelTCP); m != nil {
-		f.Overhead, f.OverheadRatio = m.Overhead, m.Ratio
+	if through != nil {
+		f.Overhead, f.OverheadRatio = through.Overhead, through.Ratio
 	}
 }
 

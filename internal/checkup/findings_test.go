@@ -66,6 +66,15 @@ func TestFindingsWithoutUDP(t *testing.T) {
 	require.Negative(t, f.FunnelLoss)
 }
 
+// TestFindingsOfTheFunnelAlone: without test ports, and where the kernel doesn't
+// tell, the way through the funnel still says how far the relay is away.
+func TestFindingsOfTheFunnelAlone(t *testing.T) {
+	r := &Result{Conditions: []Condition{{Load: Quiet, Ways: []Measured{{Way: PlainTCP}, {Way: PlainUDP}, measured(FunnelTCP, 164*msec, 0), measured(FunnelUDP, 160*msec, 0)}}}}
+	f := r.findings(false)
+	require.Equal(t, 80*msec, f.RTT)
+	require.Equal(t, Far, Judge(f)[0].Fault)
+}
+
 func TestFindingsOfNothing(t *testing.T) {
 	r := &Result{Kernel: &Kernel{MinRTT: 19 * msec}, Conditions: []Condition{{Load: Quiet, Ways: []Measured{blocked(PlainTCP), {Way: PlainUDP}, blocked(FunnelTCP), {Way: FunnelUDP}}}}}
 	f := r.findings(true)
