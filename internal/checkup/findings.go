@@ -54,8 +54,9 @@ func (f *Findings) readRest(quiet *Condition, kernel *Kernel) {
 	case udp != nil:
 		f.Lost, f.Loss = udp.Summary.Sent-udp.Summary.Received, udp.Summary.Loss()
 	case tcp != nil && tcp.Segments > 0:
-		// What was sent again was lost, or its acknowledgement late: a bound.
-		f.Lost, f.Loss = int(tcp.Resent), float64(tcp.Resent)/float64(tcp.Segments)
+		// What was sent again was lost, or its acknowledgement late: a bound. Of what
+		// comes back only the relay's kernel knows.
+		f.Lost, f.Loss, f.LossThere = int(tcp.Resent), float64(tcp.Resent)/float64(tcp.Segments), true
 	}
 	if whole, half := quiet.find(FunnelUDP), quiet.find(PlainUDP); whole != nil && half != nil {
 		// The player's half of the way is the plain one.

@@ -59,6 +59,7 @@ func TestFindingsWithoutUDP(t *testing.T) {
 	require.False(t, f.TCPBlocked)
 	require.Equal(t, 8, f.Lost)
 	require.InDelta(t, 0.04, f.Loss, 1e-9)
+	require.True(t, f.LossThere)
 	require.Equal(t, 21*msec, f.RTT)
 	require.Equal(t, 8*msec, f.Overhead)
 	require.Equal(t, Bottleneck{8e6, 100 * msec}, f.Up, "the transfer through the funnel fills the uplink as well")

@@ -42,6 +42,7 @@ type Findings struct {
 	RTT           time.Duration // to the relay and back, at rest
 	Lost          int           // messages
 	Loss          float64       // share lost there and back, at rest
+	LossThere     bool          // Loss is of the way there alone
 	FunnelLoss    float64       // what UDP loses in the funnel's half of its way; negative: unknown
 	Overhead      time.Duration // what the funnel adds at rest
 	OverheadRatio float64
@@ -81,7 +82,11 @@ func Judge(f Findings) Verdict {
 		add(Unreachable, "TCP is blocked on the way to the relay's public ports, while UDP passes: allow the TCP ports you expose in the VPS's firewall")
 	}
 	if f.Lost >= lossCount && f.Loss >= lossShare {
-		add(Loss, "the line to the relay loses packets, %s there and back. %s", percent(f.Loss), adviceOnLoss(f))
+		where := "there and back"
+		if f.LossThere {
+			where = "on the way there"
+		}
+		add(Loss, "the line to the relay loses packets, %s %s. %s", percent(f.Loss), where, adviceOnLoss(f))
 	}
 	if f.Up.Queue >= queueTime {
 		add(Uplink, "your uplink is the bottleneck: it carries %s, and has %s of queue under load. %s", rate(f.Up.Rate), ms(f.Up.Queue), adviceOnUplink(f))

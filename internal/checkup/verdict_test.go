@@ -39,7 +39,7 @@ func TestJudge(t *testing.T) {
 			[]string{"4.0 % there and back", "loses 0.1 %", "leave --copies at auto"}},
 		"lossy, with one copy": {func(f *Findings) { f.Lost, f.Loss, f.FunnelLoss, f.Copies = 24, 0.04, 0.03, 1 }, []Fault{Loss}, []string{"set --copies to auto"}},
 		"lossy, beyond auto":   {func(f *Findings) { f.Lost, f.Loss, f.FunnelLoss = 24, 0.04, 0.03 }, []Fault{Loss}, []string{"--copies 3 and --lanes 6"}},
-		"lossy, TCP alone":     {func(f *Findings) { f.Lost, f.Loss, f.FunnelLoss, f.PlayUDP = 24, 0.04, -1, -1 }, []Fault{Loss}, []string{"cable"}},
+		"lossy, TCP alone":     {func(f *Findings) { f.Lost, f.Loss, f.LossThere, f.FunnelLoss, f.PlayUDP = 24, 0.04, true, -1, -1 }, []Fault{Loss}, []string{"4.0 % on the way there", "cable"}},
 		"two lost by chance":   {func(f *Findings) { f.Lost, f.Loss = 2, 0.02 }, []Fault{None}, nil},
 		"a few of very many":   {func(f *Findings) { f.Lost, f.Loss = 10, 0.001 }, []Fault{None}, nil},
 		"busy uplink": {func(f *Findings) { f.Up = Bottleneck{20.4e6, 85 * time.Millisecond} }, []Fault{Uplink},
