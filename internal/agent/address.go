@@ -64,6 +64,10 @@ func inTurn(addrs []netip.Addr) []netip.Addr {
 	return ordered
 }
 
+// errGivenUp is why an attempt ended that took longer than others are waited for.
+// What the last ones end with says more.
+var errGivenUp = errors.New("given up for another attempt")
+
 // dialFirst connects to whichever address answers first. While none does, the
 // next one is tried every connectStagger, all of them again and again: the kernel
 // takes a second and longer before it repeats a SYN, in which the line may have
@@ -77,18 +81,21 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 	}
 	results := make(chan result)
 	started, ended := 0, 0
-	var giveUp []context.CancelFunc // of the last maxConnects attempts
+	var giveUp []context.CancelCauseFunc // of the last maxConnects attempts
 	next := func() {
 		to := netip.AddrPortFrom(addrs[started%len(addrs)], port).String()
-		attempt, end := context.WithCancel(ctx)
+		attempt, end := context.WithCancelCause(ctx)
 		if started++; started > maxConnects {
-			giveUp[0]()
+			giveUp[0](errGivenUp)
 			giveUp = giveUp[1:]
 		}
 		giveUp = append(giveUp, end)
 		go func() {
 			dialer := net.Dialer{KeepAlive: -1}
 			conn, err := dialer.DialContext(attempt, "tcp", to)
+			if err != nil && context.Cause(attempt) == errGivenUp {
+				err = errGivenUp
+			}
 			results <- result{conn, err}
 		}()
 	}
@@ -111,7 +118,7 @@ func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (net.Conn, 
 			if r.err == nil {
 				return r.conn, nil
 			}
-			if first == nil && (ctx.Err() != nil || !errors.Is(r.err, context.Canceled)) { // else it was given up
+			if first == nil && r.err != errGivenUp {
 				first = r.err
 			}
 			if ended == started && started >= len(addrs) {
