@@ -27,9 +27,17 @@ func (f grantFunc) Bind(_, host string, port uint16, try func(string, uint16) (u
 	return f(host, port, try)
 }
 
-// openGrant allows everything.
-var openGrant = grantFunc(func(host string, port uint16, try func(string, uint16) (uint16, error)) (uint16, error) {
-	return try(host, port)
+// openGrant allows everything. Any port is one that nobody takes while it is free.
+var openGrant = grantFunc(func(host string, port uint16, try func(string, uint16) (uint16, error)) (bound uint16, err error) {
+	if port != 0 {
+		return try(host, port)
+	}
+	for range portCount {
+		if bound, err = try(host, nextPort()); !addressInUse(err) {
+			break
+		}
+	}
+	return bound, err
 })
 
 // desk is a registry under test.

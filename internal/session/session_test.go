@@ -59,11 +59,11 @@ func TestSessionAnswersAForwardAgain(t *testing.T) {
 func TestSessionRefusesBinds(t *testing.T) {
 	refusals := make(chan string, 10)
 	d := newDesk(t, Config{Log: slog.New(attributeTo{slog.DiscardHandler, "binding refused", "cause", refusals})})
-	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	port := freePort(t)
+	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
 	require.NoError(t, err)
 	defer taken.Close()
 	a := d.join(key("a"), proto.Token{})
-	port := taken.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	ask := proto.Bind{Forward: 1, Host: "127.0.0.1", Port: port}
 	require.Equal(t, proto.CodeInUse, a.refusal(ask))
 	require.Equal(t, fmt.Sprintf("UDP port %d of the relay is in use", port), <-refusals)

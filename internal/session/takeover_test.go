@@ -140,10 +140,10 @@ func TestAnyPortIsNoAbsentAgents(t *testing.T) {
 }
 
 func TestLocalhostIsBothFamiliesOrNothing(t *testing.T) {
-	other, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	port := freePort(t)
+	other, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback, Port: int(port)})
 	require.NoError(t, err)
 	defer func() { _ = other.Close() }()
-	port := other.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	a := newDesk(t, Config{}).join(key("a"), proto.Token{})
 	require.Equal(t, proto.CodeInUse, a.refusal(proto.Bind{Forward: 1, Host: "localhost", Port: port}))
 	require.True(t, free(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)), "nothing is left of it")
