@@ -272,11 +272,17 @@ func say(id, sequence uint32, text string) []byte {
 // server is a target.
 func server(t testing.TB) (*net.UDPConn, forward.Forward) {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	return serverAt(t, 0)
+}
+
+// serverAt is a target at a port.
+func serverAt(t testing.TB, port int) (*net.UDPConn, forward.Forward) {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	port := conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	return conn, forward.Forward{Network: forward.UDP, TargetHost: "127.0.0.1", TargetPort: port}
+	at := conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	return conn, forward.Forward{Network: forward.UDP, TargetHost: "127.0.0.1", TargetPort: at}
 }
 
 func hear(t testing.TB, conn *net.UDPConn) (string, netip.AddrPort) {

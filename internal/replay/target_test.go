@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -17,6 +18,23 @@ import (
 	"funnel/internal/udpio"
 	"funnel/proto"
 )
+
+// freePort is a UDP port that nobody has at the moment, nor takes while it is free:
+// one below those that the system chooses from, also for the sockets of flows, and
+// beside those of other packages' tests.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 21600 + rand.IntN(100)
+		conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+		if err == nil {
+			require.NoError(t, conn.Close())
+			return port
+		}
+	}
+	require.Fail(t, "no port is free")
+	return 0
+}
 
 func addressOf(conn *net.UDPConn) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -89,7 +107,7 @@ func (r records) Enabled(_ context.Context, level slog.Level) bool { return leve
 
 // TestTargetWithoutServerIsToldOnce, by what the system says about the datagrams.
 func TestTargetWithoutServerIsToldOnce(t *testing.T) {
-	absent, f := server(t)
+	absent, f := serverAt(t, freePort(t))
 	log := records{slog.DiscardHandler, make(chan string, 100)}
 	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1, Log: slog.New(log)})
 	r := d.accept(proto.Token{}, token)
