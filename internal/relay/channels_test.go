@@ -140,7 +140,7 @@ func TestDirectConnections(t *testing.T) {
 	require.Equal(t, ssh.Prohibited, rejected.Reason, "not unless the key says so")
 
 	granted := newKey(t)
-	closedPort := unusedPort(t)
+	closedPort := freePort(t)
 	s.authorize(granted, `permitopen="`+target+`",permitopen="127.0.0.1:`+strconv.Itoa(int(closedPort))+`"`)
 	client := s.dialWith(s.clientConfig(granted))
 	conn, err := client.Dial("tcp", target)
@@ -160,12 +160,4 @@ func TestDirectConnections(t *testing.T) {
 		require.True(t, ok, "%v", err)
 		require.Equal(t, ssh.ConnectionFailed, rejected.Reason)
 	}
-}
-
-// unusedPort is a port of loopback that nobody listens on.
-func unusedPort(t *testing.T) uint16 {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return addrPort(listener.Addr()).Port()
 }

@@ -185,7 +185,7 @@ func TestFamiliesAreKeptApart(t *testing.T) {
 		if address == "::" && !hasIPv6() {
 			continue
 		}
-		port := forward(t, client, address, 0)
+		port := forward(t, client, address, freePort(t)) // which nobody has at the other address
 		_, err := net.Dial("tcp", net.JoinHostPort(other, strconv.Itoa(int(port))))
 		require.Error(t, err, "%s of a forward at %s", other, address)
 	}
@@ -232,7 +232,7 @@ func TestCancel(t *testing.T) {
 	s := startRelay(t)
 	client := s.dial()
 	serveEach(t, client, echo)
-	port := forward(t, client, "127.0.0.1", 0)
+	port := forward(t, client, "127.0.0.1", freePort(t))
 	conn := connect(t, "127.0.0.1", port)
 	requireEcho(t, conn, "before")
 
@@ -265,7 +265,7 @@ func TestOnePortTwoLinks(t *testing.T) {
 	s := startRelay(t)
 	first := s.dial()
 	serveEach(t, first, echo)
-	port := forward(t, first, "", 0)
+	port := forward(t, first, "", freePort(t))
 
 	for _, version := range []string{"SSH-2.0-stock_client", "SSH-2.0-funnel_agent_test"} {
 		config := s.clientConfig(s.key)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,19 +176,29 @@ func forward(t testing.TB, client ssh.Conn, address string, port uint16) uint16 
 	return uint16(chosen.Port)
 }
 
-// freePort is a port of loopback that nobody has at the moment.
+// portsTried begins somewhere, as another run of the tests may be under way.
+var portsTried = func() *atomic.Uint32 {
+	var tried atomic.Uint32
+	tried.Store(mathrand.Uint32N(10000))
+	return &tried
+}()
+
+// freePort is a port that nobody has at the moment, at whatever address, and that
+// no test was given before.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
 	// Outside of the range that the system chooses from, for who connects while
 	// nobody listens here, and of the ranges of other packages' tests.
-	for {
-		port := 10000 + mathrand.IntN(10000)
+	for range 10000 {
+		port := 10000 + portsTried.Add(1)%10000
 		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err == nil {
 			require.NoError(t, listener.Close())
 			return uint16(port)
 		}
 	}
+	require.Fail(t, "no port is free")
+	return 0
 }
 
 func cancelForward(t testing.TB, client ssh.Conn, address string, port uint16) bool {
@@ -314,10 +325,10 @@ func TestSeveralListeners(t *testing.T) {
 }
 
 func TestRelayCanStartAgainAtOnce(t *testing.T) {
-	s := startRelay(t)
+	s := startRelay(t, func(c *Config) { c.Listen = []string{fmt.Sprintf("127.0.0.1:%d", freePort(t))} })
 	client := s.dial()
 	serveEach(t, client, echo)
-	port := forward(t, client, "127.0.0.1", 0)
+	port := forward(t, client, "127.0.0.1", freePort(t))
 	requireEcho(t, connect(t, "127.0.0.1", port), "before")
 	s.end()
 

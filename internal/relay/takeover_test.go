@@ -136,7 +136,7 @@ func TestWhoMayHaveAPort(t *testing.T) {
 	s.authorize(other, "")
 	held, _ := s.join(s.key, who("a", 5))
 	serveEach(t, held, echo)
-	port := forward(t, held, "127.0.0.1", 0)
+	port := forward(t, held, "127.0.0.1", freePort(t)) // it is free for moments
 	again := who("a", 5)
 	again.Instance = who("x", 1).Instance
 
@@ -310,7 +310,7 @@ func TestAnAgentIsToldOfAPortThatIsTakenAway(t *testing.T) {
 	require.Equal(t, sshwire.ForwardRequest{Address: "127.0.0.1", Port: uint32(taken)}, told())
 	_, no := ask(t, conn, "127.0.0.1", taken)
 	require.True(t, no.Outlived, "and may ask why")
-	all := forward(t, conn, "127.0.0.1", 0)
+	all := forward(t, conn, "127.0.0.1", freePort(t)) // which nobody has at another address
 	forward(t, later, "0.0.0.0", all)
 	require.Equal(t, sshwire.ForwardRequest{Address: "127.0.0.1", Port: uint32(all)}, told())
 
