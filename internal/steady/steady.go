@@ -69,16 +69,16 @@ func Watch() (end func() Lateness) {
 		var late []time.Duration
 		doze, done := sleeper()
 		defer done()
-		for {
+		for { // once at least: on a busy machine it may begin when it is to end
+			begun := time.Now()
+			doze(sleep)
+			late = append(late, time.Since(begun)-sleep)
 			select {
 			case <-stop:
 				result <- lateness(late)
 				return
 			default:
 			}
-			begun := time.Now()
-			doze(sleep)
-			late = append(late, time.Since(begun)-sleep)
 		}
 	}()
 	return func() Lateness {
