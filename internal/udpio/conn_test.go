@@ -82,10 +82,11 @@ func TestSocketOnOneAddressTellsNoLocalAddress(t *testing.T) {
 }
 
 func TestFamiliesListenApart(t *testing.T) {
-	v4, err := Listen("udp", netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Options{})
+	port := freePort(t)
+	v4, err := Listen("udp", netip.AddrPortFrom(netip.IPv4Unspecified(), port), Options{})
 	require.NoError(t, err)
 	defer v4.Close()
-	v6, err := Listen("udp", netip.AddrPortFrom(netip.IPv6Unspecified(), v4.LocalAddr().Port()), Options{})
+	v6, err := Listen("udp", netip.AddrPortFrom(netip.IPv6Unspecified(), port), Options{})
 	require.NoError(t, err)
 	defer v6.Close()
 	require.True(t, v4.LocalAddr().Addr().Is4())
@@ -113,8 +114,9 @@ func TestListenRefuses(t *testing.T) {
 
 func TestRefusalDoesNotEndAConnectedSocket(t *testing.T) {
 	forEachEngine(t, func(t *testing.T, options Options) {
-		target := listen(t, "udp4", loopback4, options)
-		address := target.LocalAddr()
+		address := netip.AddrPortFrom(loopback4, freePort(t))
+		target, err := Listen("udp4", address, options)
+		require.NoError(t, err)
 		client := dial(t, address, options)
 		require.NoError(t, target.Close())
 
