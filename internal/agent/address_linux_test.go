@@ -20,10 +20,11 @@ import (
 // connectTimeout if each took its share. They hang as their queue of
 // connections to accept is full.
 func TestAddressesThatHangDontHideOneThatAnswers(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := strconv.Atoi(freePort(t)) // at every address
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 	require.NoError(t, err)
 	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port
 	var all []netip.Addr
 	for i := byte(2); i < 6; i++ {
 		hang(t, [4]byte{127, 0, 0, i}, port)
@@ -39,10 +40,9 @@ func TestAddressesThatHangDontHideOneThatAnswers(t *testing.T) {
 // TestAttemptsAreGivenUp: one that hangs is tried again beside itself, but never
 // by more than maxConnects at once.
 func TestAttemptsAreGivenUp(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := strconv.Atoi(freePort(t))
 	require.NoError(t, err)
-	listener.Close()
-	addr, port := [4]byte{127, 0, 0, 7}, listener.Addr().(*net.TCPAddr).Port
+	addr := [4]byte{127, 0, 0, 7}
 	hang(t, addr, port)
 	before := connecting(t, addr, port)
 	ctx, cancel := context.WithTimeout(t.Context(), connectStagger*(maxConnects+8))

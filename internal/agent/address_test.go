@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,10 +31,10 @@ func finds(list []netip.Addr, err error) lookup {
 }
 
 func TestEveryAddressIsTried(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port := freePort(t) // at every address
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	defer listener.Close()
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	// Nobody listens at the first ones.
 	conn, err := dialTCP(t.Context(), finds(addrs("127.0.0.2", "::1", "127.0.0.3", "127.0.0.1"), nil), "relay.example:"+port)
 	require.NoError(t, err)
@@ -47,10 +46,10 @@ func TestEveryAddressIsTried(t *testing.T) {
 }
 
 func TestTheNameIsLookedUpEachTime(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port := freePort(t) // at every address
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	defer listener.Close()
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	answers := [][]netip.Addr{addrs("127.0.0.2"), addrs("127.0.0.1")}
 	moving := func(context.Context, string, string) ([]netip.Addr, error) {
 		answer := answers[0]

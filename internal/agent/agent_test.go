@@ -188,13 +188,8 @@ func TestHalfClose(t *testing.T) {
 func TestRefusedTargetIsRejected(t *testing.T) {
 	relay := newTestRelay(t).start()
 	defer relay.kill()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(closed.Addr().String())
-	closed.Close()
-
-	agent := run(t, agentConfig(t, relay, "0:127.0.0.1:"+port))
-	_, err = ask(agent.report().Forwards[0].Public, "hello")
+	agent := run(t, agentConfig(t, relay, "0:127.0.0.1:"+freePort(t)))
+	_, err := ask(agent.report().Forwards[0].Public, "hello")
 	require.Error(t, err, "the client must see a reset")
 	rejection := <-relay.rejections
 	require.Equal(t, ssh.ConnectionFailed, rejection.Reason)

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"io"
-	"math/rand/v2"
 	"net"
-	"strconv"
 	"testing"
 	"time"
 
@@ -15,23 +13,10 @@ import (
 	"funnel/proto"
 )
 
-func freePort(t *testing.T) string {
-	// Outside of the range that the system chooses from, for who connects while
-	// nobody listens here, and of the ranges of other packages' tests.
-	for {
-		port := strconv.Itoa(20000 + rand.IntN(1500))
-		listener, err := net.Listen("tcp", ":"+port)
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return port
-		}
-	}
-}
-
 func TestRefusedForwardLeavesTheOthers(t *testing.T) {
 	relay := newTestRelay(t).start()
 	defer relay.kill()
-	squatter, err := net.Listen("tcp", "127.0.0.1:0")
+	squatter, err := net.Listen("tcp", "127.0.0.1:"+freePort(t))
 	require.NoError(t, err)
 	defer squatter.Close()
 	_, taken, _ := net.SplitHostPort(squatter.Addr().String())

@@ -31,14 +31,14 @@ type realRelay struct {
 }
 
 func newRealRelay(t testing.TB) *realRelay {
-	r := &realRelay{t: t, address: "127.0.0.1:0", hostKey: newKey(t), key: newKey(t), keys: filepath.Join(t.TempDir(), "authorized_keys")}
+	r := &realRelay{t: t, address: "127.0.0.1:" + freePort(t), hostKey: newKey(t), key: newKey(t), keys: filepath.Join(t.TempDir(), "authorized_keys")}
 	require.NoError(t, os.WriteFile(r.keys, ssh.MarshalAuthorizedKey(r.key.PublicKey()), 0o600))
 	return r
 }
 
 func (r *realRelay) start() *realRelay {
 	r.t.Helper()
-	policy, err := access.ParsePolicy(nil, nil)
+	policy, err := access.ParsePolicy([]string{testPorts}, nil) // those that are still free after a new start
 	require.NoError(r.t, err)
 	server, err := relay.New(relay.Config{
 		Listen: []string{r.address}, HostKeys: []ssh.Signer{r.hostKey}, Keys: access.NewKeys(r.keys, policy, nil), Version: "test",

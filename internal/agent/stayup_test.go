@@ -123,8 +123,7 @@ func TestWithoutResumeConnectionsEndWithTheLinkAndPortsDoNot(t *testing.T) {
 	exchange(t, dialPublic(t, public), "after")
 	require.Equal(t, UpAgain, agent.report().Event)
 	agent.stop()
-	_, err := net.Dial("tcp", public)
-	require.Error(t, err, "the agent has said goodbye")
+	requireClosed(t, public) // the agent has said goodbye
 }
 
 func TestAnAgentThatIsStoppedLeaves(t *testing.T) {
@@ -140,23 +139,20 @@ func TestAnAgentThatIsStoppedLeaves(t *testing.T) {
 	agent.stop()
 	require.Error(t, <-received)
 	requireReset(t, conn)
-	_, err := net.Dial("tcp", public)
-	require.Error(t, err)
+	requireClosed(t, public)
 }
 
 // The ports it had would take clients that nobody serves.
 func TestAnAgentThatGivesUpLeaves(t *testing.T) {
 	relay := newRealRelay(t).start()
-	squatter, err := net.Listen("tcp", ":0")
+	good, taken := freePort(t), freePort(t)
+	squatter, err := net.Listen("tcp", ":"+taken)
 	require.NoError(t, err)
 	defer squatter.Close()
-	_, taken, _ := net.SplitHostPort(squatter.Addr().String())
-	good := freePort(t)
 	config := relay.config(relay.address, 1, good+":127.0.0.1:"+target(t, echo), taken+":127.0.0.1:9")
 	config.ExitOnForwardFailure = true
 	require.ErrorIs(t, run(t, config).end(), ErrForward)
-	_, err = net.Dial("tcp", "127.0.0.1:"+good)
-	require.Error(t, err)
+	requireClosed(t, "127.0.0.1:"+good)
 }
 
 // The relay has lost what it knew: both ends of each connection are told.

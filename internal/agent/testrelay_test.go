@@ -59,7 +59,7 @@ func newKey(t testing.TB) ssh.Signer {
 func (r *testRelay) start() *testRelay {
 	address := r.address
 	if address == "" {
-		address = "127.0.0.1:0"
+		address = "127.0.0.1:" + freePort(r.t)
 	}
 	listener, err := net.Listen("tcp", address)
 	require.NoError(r.t, err)
@@ -179,7 +179,11 @@ func (r *testRelay) forward(link ssh.Conn, request *ssh.Request) net.Listener {
 			return nil
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(asked.Port))))
+	at := strconv.Itoa(int(asked.Port))
+	if asked.Port == 0 {
+		at = freePort(r.t) // which is still free after a new start
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", at))
 	if err != nil {
 		_ = request.Reply(false, []byte(err.Error()))
 		return nil
