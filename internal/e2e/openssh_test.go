@@ -118,9 +118,10 @@ func TestOpenSSHSecondSessionIsRefusedThePort(t *testing.T) {
 }
 
 func TestOpenSSHKeepsAlive(t *testing.T) {
-	r := startRelay(t, "--keepalive-interval", "200ms")
+	// Neither gives the other up when a busy machine keeps it from answering at once.
+	r := startRelay(t, "--keepalive-interval", "200ms", "--keepalive-count", "100")
 	port := freePort(t)
-	p := r.ssh(t, r.key, "-N", "-vvv", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1",
+	p := r.ssh(t, r.key, "-N", "-vvv", "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=30",
 		"-R", "0.0.0.0:"+port+":"+serveTCP(t, echoTCP))
 	// Three answers to what the client asks, which answers what the relay asks.
 	p.expectTimes(`receive packet: type 8[12]`, 4)
