@@ -53,10 +53,11 @@ type relay struct {
 	key         identity
 }
 
-// startRelay starts a relay on loopback that lets one key in.
+// startRelay starts a relay on loopback that lets one key in. Its port isn't one that
+// the system chooses: somebody else could have it when the relay starts again.
 func startRelay(t testing.TB, flags ...string) *relay {
 	t.Helper()
-	r := &relay{state: t.TempDir(), key: newIdentity(t), address: "127.0.0.1:0"}
+	r := &relay{state: t.TempDir(), key: newIdentity(t), address: "127.0.0.1:" + freePort(t)}
 	r.authorize(t, r.key)
 	r.run(t, flags...)
 	return r
