@@ -3,12 +3,12 @@ package system
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
-	"sync/atomic"
 	"time"
+
+	"funnel/internal/freeport"
 )
 
 // Host is where sockets and programs live. *wan.Host is one.
@@ -71,34 +71,11 @@ func (p *Place) Dial(ctx context.Context, network, address string) (conn net.Con
 // freePort returns a port that nobody uses for TCP or UDP at the moment.
 func freePort(host Host, address netip.Addr) (port uint16, err error) {
 	err = host.Do(func() error {
-		for range portCount {
-			port = uint16(firstPort + portsTried.Add(1)%portCount) // #nosec G115 -- below 32768
-			listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, port)))
-			if err != nil {
-				continue
-			}
-			conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(address, port)))
-			listener.Close()
-			if err == nil {
-				conn.Close()
-				return nil
-			}
-		}
-		return fmt.Errorf("%s has no free port", host.Name())
+		port, err = freeport.Lab.Find(address)
+		return err
 	})
-	return port, err
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", host.Name(), err)
+	}
+	return port, nil
 }
-
-// Ports are taken in turn from a range that systems don't choose from for who
-// connects (below Linux's ip_local_port_range), so that none is another's by the
-// time it is used, beginning somewhere, as other programs may do the same.
-const (
-	firstPort = 30100
-	portCount = 2600
-)
-
-var portsTried = func() *atomic.Uint32 {
-	var tried atomic.Uint32
-	tried.Store(rand.Uint32N(portCount))
-	return &tried
-}()

@@ -1,49 +1,23 @@
 package agent
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"funnel/internal/freeport"
 )
 
-// The ports of this package's tests: below those that the system chooses from, for
-// who connects while nobody listens here, and beside those of other packages' tests,
-// which run at the same time.
-const (
-	firstPort = 20000
-	portCount = 1500
-)
-
-// testPorts is all of them, as a policy has them.
-var testPorts = fmt.Sprintf("%d-%d", firstPort, firstPort+portCount-1)
-
-// portsTried begins somewhere, as another run of the tests may be under way.
-var portsTried = func() *atomic.Uint32 {
-	var tried atomic.Uint32
-	tried.Store(rand.Uint32N(portCount))
-	return &tried
-}()
-
-// freePort is one of them that nobody has at the moment. They are taken in turn, so
-// that no test is given one twice.
+// freePort is a port that nobody has at the moment.
 func freePort(t testing.TB) string {
 	t.Helper()
-	for range portCount {
-		port := strconv.Itoa(firstPort + int(portsTried.Add(1)%portCount))
-		listener, err := net.Listen("tcp", ":"+port)
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return port
-		}
-	}
-	require.Fail(t, "no port is free")
-	return ""
+	port, err := freeport.Agent.Find(netip.Addr{})
+	require.NoError(t, err)
+	return strconv.Itoa(int(port))
 }
 
 // requireClosed wants nobody to listen at a public address any more. An agent that

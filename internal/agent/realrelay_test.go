@@ -15,6 +15,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/forward"
+	"funnel/internal/freeport"
 	"funnel/internal/instance"
 	"funnel/internal/relay"
 )
@@ -38,7 +39,7 @@ func newRealRelay(t testing.TB) *realRelay {
 
 func (r *realRelay) start() *realRelay {
 	r.t.Helper()
-	policy, err := access.ParsePolicy([]string{testPorts}, nil) // those that are still free after a new start
+	policy, err := access.ParsePolicy([]string{freeport.Agent.String()}, nil) // those that are still free after a new start
 	require.NoError(r.t, err)
 	server, err := relay.New(relay.Config{
 		Listen: []string{r.address}, HostKeys: []ssh.Signer{r.hostKey}, Keys: access.NewKeys(r.keys, policy, nil), Version: "test",

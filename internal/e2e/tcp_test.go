@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"funnel/internal/freeport"
 )
 
 // serveTCP is a TCP server on loopback that ends with the test.
@@ -208,33 +211,12 @@ func requireBulk(t *testing.T, address string, size int64) {
 	t.Logf("%.0f MiB: %.0f MiB/s to the target, %.0f MiB/s to the client", mib, mib/up.Seconds(), mib/down.Seconds())
 }
 
-// handedOut is the ports that freePort has returned.
-var handedOut sync.Map
-
-// freePort is a port, below those the kernel hands out by itself and beside those
-// of other packages' tests, which run at the same time, that nobody uses at the
-// moment, in TCP and UDP. It never returns one twice.
+// freePort is a port that nobody has at the moment.
 func freePort(t testing.TB) string {
 	t.Helper()
-	for range 200 {
-		port := strconv.Itoa(22000 + rand.IntN(8000))
-		if _, taken := handedOut.LoadOrStore(port, true); taken {
-			continue
-		}
-		tcp, err := net.Listen("tcp", ":"+port)
-		if err != nil {
-			continue
-		}
-		udp, err := net.ListenPacket("udp", ":"+port)
-		tcp.Close()
-		if err != nil {
-			continue
-		}
-		udp.Close()
-		return port
-	}
-	require.Fail(t, "no port is free")
-	return ""
+	port, err := freeport.E2E.Find(netip.Addr{})
+	require.NoError(t, err)
+	return strconv.Itoa(int(port))
 }
 
 // hasIPv6 reports whether loopback has its IPv6 address.

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"funnel/internal/access"
+	"funnel/internal/freeport"
 	"funnel/internal/sshwire"
 )
 
@@ -176,29 +176,12 @@ func forward(t testing.TB, client ssh.Conn, address string, port uint16) uint16 
 	return uint16(chosen.Port)
 }
 
-// portsTried begins somewhere, as another run of the tests may be under way.
-var portsTried = func() *atomic.Uint32 {
-	var tried atomic.Uint32
-	tried.Store(mathrand.Uint32N(10000))
-	return &tried
-}()
-
-// freePort is a port that nobody has at the moment, at whatever address, and that
-// no test was given before.
+// freePort is a port that nobody has at the moment.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	// Outside of the range that the system chooses from, for who connects while
-	// nobody listens here, and of the ranges of other packages' tests.
-	for range 10000 {
-		port := 10000 + portsTried.Add(1)%10000
-		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err == nil {
-			require.NoError(t, listener.Close())
-			return uint16(port)
-		}
-	}
-	require.Fail(t, "no port is free")
-	return 0
+	port, err := freeport.Relay.Find(netip.Addr{})
+	require.NoError(t, err)
+	return port
 }
 
 func cancelForward(t testing.TB, client ssh.Conn, address string, port uint16) bool {

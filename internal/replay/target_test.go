@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -14,26 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"funnel/internal/forward"
+	"funnel/internal/freeport"
 	"funnel/internal/obs"
 	"funnel/internal/udpio"
 	"funnel/proto"
 )
 
-// freePort is a UDP port that nobody has at the moment, nor takes while it is free:
-// one below those that the system chooses from, also for the sockets of flows, and
-// beside those of other packages' tests.
+// freePort is a port that nobody has at the moment, nor a flow's socket will have.
 func freePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		port := 21600 + rand.IntN(100)
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
-		if err == nil {
-			require.NoError(t, conn.Close())
-			return port
-		}
-	}
-	require.Fail(t, "no port is free")
-	return 0
+	port, err := freeport.Replay.Find(netip.Addr{})
+	require.NoError(t, err)
+	return int(port)
 }
 
 func addressOf(conn *net.UDPConn) netip.AddrPort {

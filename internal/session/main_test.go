@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"funnel/internal/freeport"
 	"funnel/internal/mux"
 	"funnel/proto"
 )
@@ -32,13 +33,21 @@ var openGrant = grantFunc(func(host string, port uint16, try func(string, uint16
 	if port != 0 {
 		return try(host, port)
 	}
-	for range portCount {
-		if bound, err = try(host, nextPort()); !addressInUse(err) {
+	for range 100 {
+		if bound, err = try(host, freeport.Session.Next()); !addressInUse(err) {
 			break
 		}
 	}
 	return bound, err
 })
+
+// freePort is a port that nobody has at the moment.
+func freePort(t testing.TB) uint16 {
+	t.Helper()
+	port, err := freeport.Session.Find(netip.Addr{})
+	require.NoError(t, err)
+	return port
+}
 
 // desk is a registry under test.
 type desk struct {

@@ -1,15 +1,14 @@
 package udpio
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"funnel/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -52,21 +51,12 @@ func listen(tb testing.TB, network string, address netip.Addr, options Options) 
 	return c
 }
 
-// freePort is a port that nobody has at the moment, at whatever address, nor takes
-// while it is free: one below those that the system chooses from, and beside those
-// of other packages' tests.
+// freePort is a port that nobody has at the moment.
 func freePort(tb testing.TB) uint16 {
 	tb.Helper()
-	for range 100 {
-		port := uint16(21900 + rand.IntN(100))
-		conn, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
-		if err == nil {
-			require.NoError(tb, conn.Close())
-			return port
-		}
-	}
-	require.Fail(tb, "no port is free")
-	return 0
+	port, err := freeport.UDPIO.Find(netip.Addr{})
+	require.NoError(tb, err)
+	return port
 }
 
 // dial opens a connected socket that is closed when the test ends.
