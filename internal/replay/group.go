@@ -110,6 +110,7 @@ type Group struct {
 	sweep    *time.Timer
 	reported obs.DropCounts
 	reportAt time.Duration
+	leaving  bool // the session is ended by us
 	closed   bool
 }
 
@@ -199,6 +200,9 @@ func (g *Group) keep(ctx, lanesCtx context.Context, slot int) error {
 // sayGoodbye ends the session at the relay, so that its ports are free at once,
 // and waits a little for the relay to end the lanes.
 func (g *Group) sayGoodbye() {
+	g.mu.Lock()
+	g.leaving = true
+	g.mu.Unlock()
 	if !g.tell(proto.Close{Code: proto.CodeClosing, Text: "the agent was stopped"}) {
 		return
 	}

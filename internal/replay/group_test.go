@@ -1,8 +1,10 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -338,15 +340,18 @@ func TestTargetIsLookedUpNowAndThen(t *testing.T) {
 
 func TestGroupGoodbye(t *testing.T) {
 	_, f := server(t)
-	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1})
+	var log bytes.Buffer
+	d := newDesk(t, Config{Forwards: []forward.Forward{f}, Lanes: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	r := d.accept(proto.Token{}, token)
 	r.grant(5)
 	await(t, d.bound)
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); d.stop() }()
 	require.Equal(t, proto.CodeClosing, await(t, r.messages).(proto.Close).Code)
+	r.send(proto.Close{Code: proto.CodeClosing, Text: "its agent closed it"})
 	r.cut() // as a relay does
 	await(t, stopped)
+	require.NotContains(t, log.String(), "forgotten", "it was the agent who ended it")
 }
 
 func TestGroupEndsWithAPermanentError(t *testing.T) {

@@ -48,7 +48,7 @@ func (g *Group) begin(token proto.Token) {
 // are still up carry nothing for the next one, in which all numbers begin anew.
 func (g *Group) lost(token proto.Token) {
 	g.mu.Lock()
-	present := g.token == token && token != (proto.Token{})
+	present, leaving := g.token == token && token != (proto.Token{}), g.leaving
 	if present {
 		g.token = proto.Token{}
 		for _, a := range g.slots {
@@ -59,8 +59,10 @@ func (g *Group) lost(token proto.Token) {
 		}
 	}
 	g.mu.Unlock()
-	if present {
+	if present && !leaving {
 		g.config.Log.Info("relay has forgotten the udp session")
+	}
+	if present {
 		g.endFlows(everyFlow)
 	}
 }
