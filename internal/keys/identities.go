@@ -134,7 +134,7 @@ func newEntry(key *identity) entry {
 func (i *Identities) openOwn(options Options) error {
 	held, agentErr := i.agent.list(i.ctx)
 	if agentErr != nil && i.agent != "" {
-		i.log.Warn("ssh-agent not used", "error", agentErr)
+		i.warnOnce("ssh-agent not used", agentErr) // each login asks it again
 	}
 	err := i.loadOwn(options)
 	if err == nil && len(held) == 0 && i.own.key.needsPassphrase() {

@@ -261,6 +261,21 @@ func TestAgentWithoutStateDir(t *testing.T) {
 	require.ErrorContains(t, err, "--state-dir")
 }
 
+// TestAbsentAgentIsToldOnce, though it is asked at the start and at each login.
+func TestAbsentAgentIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	i := open(t, Options{
+		AgentSocket: filepath.Join(t.TempDir(), "absent"), StateDir: filepath.Join(t.TempDir(), "state"),
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	own := i.own.key.public
+	for range 2 {
+		_, err := login(t, i, own)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "ssh-agent not used"))
+}
+
 func TestConfigFiles(t *testing.T) {
 	private, public := newKey(t)
 	absent := filepath.Join(t.TempDir(), "absent")
