@@ -1,12 +1,16 @@
 package agent
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -359,14 +363,24 @@ func TestLostHandshakeIsNotPermanent(t *testing.T) {
 	defer listener.Close()
 	relay := newTestRelay(t)
 	relay.address = listener.Addr().String()
-	agent := run(t, agentConfig(t, relay, "25565"))
-	for range 3 {
+	config := agentConfig(t, relay, "25565")
+	var log bytes.Buffer
+	config.Log = slog.New(slog.NewTextHandler(&log, nil))
+	agent := run(t, config)
+	for i := range 4 {
 		conn, err := listener.Accept()
 		require.NoError(t, err)
 		_, _ = io.WriteString(conn, "Exceeded MaxStartups\r\n")
+		_, err = bufio.NewReader(conn).ReadString('\n')
+		require.NoError(t, err)
+		if i%2 == 1 { // a reset, as of who has left something unread
+			require.NoError(t, conn.(*net.TCPConn).SetLinger(0))
+		}
 		conn.Close()
 	}
 	agent.stop()
+	require.Equal(t, 1, strings.Count(log.String(), "no link to the relay"), "it is one reason: %s", &log)
+	require.Contains(t, log.String(), "hung up before it showed its host key")
 }
 
 func TestNewChecksItsConfig(t *testing.T) {

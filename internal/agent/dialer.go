@@ -112,6 +112,9 @@ func (d *dialer) handshake(ctx context.Context, conn *tcpio.Conn, sentinel bool)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if !clock.stopped() && isHangUp(err) {
+			return nil, hungUp(address)
+		}
 		return nil, classify(fmt.Errorf("log in to %s: %w", address, err), d.config.User, address)
 	}
 	clock.finish()
@@ -145,16 +148,30 @@ func (d *dialer) clientConfig(ctx context.Context, clock *loginClock) *ssh.Clien
 }
 
 // loginClock is the deadline of a login. It stands still while a person may be
-// thinking. Key exchanges later in a link's life check the host key once more,
+// thinking, which is when the relay has shown its host key. Key exchanges later in a link's life check the host key once more,
 // and must not start it again.
 type loginClock struct {
 	mu       sync.Mutex
 	conn     net.Conn
+	paused   bool // at least once
 	finished bool
 }
 
 func (c *loginClock) allow(timeout time.Duration) { c.set(time.Now().Add(timeout)) }
-func (c *loginClock) pause()                      { c.set(time.Time{}) }
+
+func (c *loginClock) pause() {
+	c.mu.Lock()
+	c.paused = true
+	c.mu.Unlock()
+	c.set(time.Time{})
+}
+
+// stopped says whether it has stood still.
+func (c *loginClock) stopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.paused
+}
 
 // finish takes the deadline away for good.
 func (c *loginClock) finish() {

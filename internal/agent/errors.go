@@ -3,7 +3,9 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 
@@ -71,6 +73,19 @@ func classify(err error, user, address string) error {
 		return &permanentError{kind, fmt.Errorf("talk to %s: %w", address, err)}
 	}
 	return err
+}
+
+// hungUp is an error of a login that went no further than to a connection. Those of
+// the system are one or another by chance, as the end was seen in reading or in
+// writing, and say nothing to a person.
+func hungUp(address string) error {
+	return fmt.Errorf("log in to %s: the other end hung up before it showed its host key: perhaps it is no SSH server, "+
+		"or it takes nobody from here for a while; its log says more", address)
+}
+
+// isHangUp reports whether the other end closed the connection, in order or not.
+func isHangUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func isHostKeyError(err error) bool {
