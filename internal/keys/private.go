@@ -12,6 +12,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// errNotAsked is why a key stays locked where nobody can ever be asked.
+var errNotAsked = errors.New("its passphrase is not asked for here")
+
 // PassphraseError says that a private key stayed locked. A retry cannot mend
 // it: without a terminal it wraps [ErrNoTerminal].
 type PassphraseError struct {
@@ -22,6 +25,10 @@ type PassphraseError struct {
 }
 
 func (e *PassphraseError) Error() string {
+	if errors.Is(e.Err, errNotAsked) {
+		return fmt.Sprintf("private key %s is encrypted, and nobody can be asked for its passphrase at each start: "+
+			"take it away with \"ssh-keygen -p -N '' -f %s\"", e.Path, e.Path)
+	}
 	if errors.Is(e.Err, ErrNoTerminal) {
 		return fmt.Sprintf("private key %s is encrypted and there is no terminal to ask for its passphrase: "+
 			"add it to ssh-agent with \"ssh-add %s\", or start once from a terminal", e.Path, e.Path)
@@ -43,6 +50,9 @@ func Load(ctx context.Context, path string, ask Prompt) (ssh.Signer, error) {
 	}
 	signer, err := parsePrivate(path, text)
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
+		if ask == nil {
+			return nil, &PassphraseError{Path: path, Err: errNotAsked}
+		}
 		return decrypt(ctx, path, text, ask)
 	}
 	return signer, err
@@ -61,6 +71,9 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read private key: %w", err)
 	}
 	if err := checkPermissions(path, info); err != nil {
+		if _, public := readPublic(path); public { // which may be open to all
+			return nil, publicError(path)
+		}
 		return nil, err
 	}
 	return readBounded(file, path)
@@ -88,9 +101,13 @@ func parsePrivate(path string, text []byte) (ssh.Signer, error) {
 		return signer, nil
 	}
 	if _, _, _, _, wrong := ssh.ParseAuthorizedKey(text); wrong == nil {
-		return nil, fmt.Errorf("read private key %s: it holds a public key: name the private key's file, most often the same without .pub", path)
+		return nil, publicError(path)
 	}
 	return nil, fmt.Errorf("read private key %s: %w", path, err)
+}
+
+func publicError(path string) error {
+	return fmt.Errorf("read private key %s: it holds a public key: name the private key's file, most often the same without .pub", path)
 }
 
 // decrypt asks for the passphrase of an encrypted key until it fits.
