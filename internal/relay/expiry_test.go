@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,18 @@ func (s *certifying) certify(key ssh.Signer, lasts time.Duration) ssh.Signer {
 
 // later looks at the files as the relay does at that time from now.
 func (s *certifying) later(d time.Duration) { s.relay.renew(time.Now().Add(d)) }
+
+// The plain key, which a client shows after its certificate, is no reason.
+func TestRefusedCertificateIsTold(t *testing.T) {
+	s := startCertifying(t)
+	key := newKey(t)
+	config := s.clientConfig(s.certify(key, time.Hour), key)
+	config.User = "somebody" // and not tunnel
+	_, err := ssh.Dial("tcp", s.address, config)
+	require.ErrorContains(t, err, "unable to authenticate")
+	s.requireLogged(`msg="login refused"`)
+	require.Regexp(t, `user=somebody fingerprint=`+regexp.QuoteMeta(ssh.FingerprintSHA256(key.PublicKey()))+` cause="certificate .*somebody`, s.logged.String())
+}
 
 // A certificate's end is that of the link; what the agent has waits for it to come
 // with the next one.

@@ -72,7 +72,24 @@ func grantOf(permissions *ssh.Permissions) (*access.Grant, error) {
 type attempt struct {
 	user        string
 	fingerprint string
-	refusal     error // of the last key shown
+	refusal     error // of the key that tells most, see refused; nil if none was
+	telling     int
+}
+
+// refused notes that a key was refused. Who has a certificate, or a key that is
+// known and may not, shows more keys after it as a rule, of which nothing is known:
+// those say less. Of keys alike the last counts.
+func (a *attempt) refused(key ssh.PublicKey, err error) {
+	telling := 0
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		key, telling = certificate.Key, 1
+	}
+	if !errors.Is(err, access.ErrUnknownKey) {
+		telling = 2
+	}
+	if a.refusal == nil || telling >= a.telling {
+		a.fingerprint, a.refusal, a.telling = ssh.FingerprintSHA256(key), err, telling
+	}
 }
 
 // serverConfig is the configuration for one connection.
@@ -80,11 +97,12 @@ func (r *Relay) serverConfig(remote netip.AddrPort, attempt *attempt) *ssh.Serve
 	config := *r.server
 	config.PublicKeyCallback = func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) { // #nosec G408 -- attempt is for the log alone; who it is comes back in the permissions
 		grant, err := r.config.Keys.Authorize(meta.User(), key, remote.Addr(), time.Now())
-		attempt.user, attempt.refusal = meta.User(), err
+		attempt.user = meta.User()
 		if err != nil {
-			attempt.fingerprint = ssh.FingerprintSHA256(key)
+			attempt.refused(key, err)
 			return nil, err
 		}
+		attempt.refusal = nil
 		return permissions(grant), nil
 	}
 	return &config
