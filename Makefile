@@ -98,7 +98,10 @@ cross: ## build for every system and architecture
 		GOOS=$$system GOARCH=$$architecture CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/funnel-agent; \
 	done; done
 
-release: ## build static binaries for every system into dist/, with checksums and a bill of materials of each
+# What a release has beside the binaries.
+DOCUMENTS = LICENSE README.md SECURITY.md ARCHITECTURE.md docs proto/SPEC.md packaging/systemd packaging/fail2ban
+
+release: ## build static binaries for every system into dist/, with a bill of materials of each, documents and units, and checksums
 	rm -rf dist && mkdir dist
 	@set -e; for system in $(SYSTEMS); do for architecture in $(ARCHITECTURES); do for program in funnel-relay funnel-agent; do \
 		file=$$program-$(VERSION)-$$system-$$architecture; \
@@ -107,6 +110,8 @@ release: ## build static binaries for every system into dist/, with checksums an
 		$(TOOL) cyclonedx-gomod bin -json -std -version $(VERSION) -output dist/$$file.cdx.json dist/$$file; \
 		echo dist/$$file; \
 	done; done; done
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u=rwX,go=rX \
+		--transform 's,^,funnel-$(VERSION)/,' -cf - $(DOCUMENTS) | gzip -n > dist/funnel-$(VERSION).tar.gz
 	cd dist && sha256sum -- * > SHA256SUMS
 
 clean: ## remove what was built
