@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,13 +119,11 @@ func hintForKeys(identities *keys.Identities) string {
 		fmt.Fprintf(&hint, "Offered were:\n\n  %s\n\n", strings.Join(offered, "\n  "))
 	}
 	line, created := identities.Own()
-	switch {
-	case created: // just now, and told then
+	if created { // just now, and told then
 		hint.WriteString("To let this agent in, run on the relay what stands above.\n")
 		return hint.String()
-	case line == "":
-		line = "the line in the .pub file of one of them"
 	}
+	line = cmp.Or(line, identities.Only(), "the line in the .pub file of one of them")
 	fmt.Fprintf(&hint, "To let this agent in, run on the relay:\n\n%s", authorizeCommand(line))
 	return hint.String()
 }

@@ -57,6 +57,7 @@ type Identities struct {
 	mu      sync.Mutex
 	last    string          // blob of the key that signed last
 	offered []string        // what the last login was offered, for messages
+	shown   []ssh.PublicKey // the keys of that, without certificates
 	warned  map[string]bool // warnings that were given already
 }
 
@@ -195,6 +196,18 @@ func (i *Identities) Offered() []string {
 	return slices.Clone(i.offered)
 }
 
+// Only is the public line of the one key that the last login was offered, with or
+// without a certificate; empty if there were several.
+func (i *Identities) Only() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	another := func(key ssh.PublicKey) bool { return !sameKey(key, i.shown[0]) }
+	if len(i.shown) == 0 || slices.ContainsFunc(i.shown, another) {
+		return ""
+	}
+	return AuthorizedLine(i.shown[0], ownComment(""))
+}
+
 // AuthMethods are for [ssh.ClientConfig.Auth], of any number of logins.
 func (i *Identities) AuthMethods() []ssh.AuthMethod {
 	return []ssh.AuthMethod{ssh.PublicKeysCallback(i.signers)}
@@ -223,10 +236,11 @@ func (i *Identities) signers() ([]ssh.Signer, error) {
 		return i.rank(a) - i.rank(b)
 	})
 	signers := make([]ssh.Signer, len(list))
-	i.offered = i.offered[:0]
+	i.offered, i.shown = i.offered[:0], i.shown[:0]
 	for n, o := range list {
 		signers[n] = o
 		i.offered = append(i.offered, o.String())
+		i.shown = append(i.shown, plainKey(o.PublicKey()))
 	}
 	return signers, nil
 }

@@ -62,6 +62,7 @@ func TestNamedFileAlone(t *testing.T) {
 	shown, err := login(t, i, nil)
 	require.Error(t, err)
 	require.Equal(t, []string{Fingerprint(public)}, shown)
+	require.Equal(t, AuthorizedLine(public, ownComment("")), i.Only())
 }
 
 func TestNamedRSAKey(t *testing.T) {
@@ -111,6 +112,7 @@ func TestOneOfSeveralIsUnlockedWhenWanted(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{Fingerprint(firstPublic), Fingerprint(secondPublic)}, shown[:2])
 	require.Equal(t, 1, ask.asked())
+	require.Empty(t, i.Only(), "nobody knows which of them is meant")
 
 	shown, err = login(t, i, secondPublic)
 	require.NoError(t, err)
@@ -311,7 +313,9 @@ func TestCertificateBesideTheKey(t *testing.T) {
 
 	ask := &scripted{answers: []string{"secret"}}
 	i := open(t, Options{Files: []string{path}, Prompt: ask})
+	require.Empty(t, i.Only(), "nothing was offered yet")
 	shown, err := login(t, i, certificate)
+	require.Equal(t, AuthorizedLine(public, ownComment("")), i.Only())
 	require.NoError(t, err)
 	require.Equal(t, Fingerprint(certificate), shown[0])
 	shown, err = login(t, i, public)
