@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"funnel/internal/access"
+	"funnel/internal/session"
 	"funnel/internal/sshwire"
 )
 
@@ -100,7 +101,7 @@ func (p *presence) open(address string, port uint16) (*binding, error) {
 	b.port, err = lease.Bind("tcp", address, port, func(host string, port uint16) (uint16, error) {
 		listeners, bound, err := listen(host, port)
 		if err != nil {
-			return 0, &bindError{explainListen(err, "tcp", host, port), err}
+			return 0, &bindError{session.ExplainListen(err, "tcp", host, port), err}
 		}
 		b.listeners = listeners
 		return bound, nil

@@ -3,12 +3,9 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"funnel/internal/tcpio"
@@ -88,24 +85,6 @@ func listenLocalhost(port uint16) ([]net.Listener, uint16, error) {
 		}
 	}
 	return nil, 0, err
-}
-
-// explainListen says why the system didn't let us listen on a "tcp" or "udp" port,
-// to a person who doesn't see the relay and asked for port of host.
-func explainListen(err error, network, host string, port uint16) string {
-	network = strings.ToUpper(network)
-	var number syscall.Errno
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Sprintf("%s port %d of the relay is in use", network, port)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Sprintf("the relay has no address %s", host)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Sprintf("the system does not let the relay bind %s port %d: ports below 1024 want root or CAP_NET_BIND_SERVICE", network, port)
-	case errors.As(err, &number):
-		return fmt.Sprintf("the relay can't bind %s port %d: %v", network, port, number)
-	}
-	return fmt.Sprintf("the relay can't bind %s port %d", network, port)
 }
 
 // accept calls handle, which must not block, with each connection, until

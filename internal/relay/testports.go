@@ -16,6 +16,7 @@ import (
 
 	"funnel/internal/access"
 	"funnel/internal/probe"
+	"funnel/internal/session"
 	"funnel/internal/sshwire"
 	"funnel/internal/tcpio"
 	"funnel/internal/udpio"
@@ -117,13 +118,13 @@ func (l *link) bindTest(network string) (*testPort, error) {
 		if network == "udp" {
 			p.conn, err = udpio.Listen("udp", netip.AddrPortFrom(l.testAddress(host), port), udpio.Options{})
 			if err != nil {
-				return 0, &bindError{explainListen(err, network, host, port), err}
+				return 0, &bindError{session.ExplainListen(err, network, host, port), err}
 			}
 			return p.conn.LocalAddr().Port(), nil
 		}
 		p.listeners, bound, err = listen(host, port)
 		if err != nil {
-			return 0, &bindError{explainListen(err, network, host, port), err}
+			return 0, &bindError{session.ExplainListen(err, network, host, port), err}
 		}
 		return bound, nil
 	})

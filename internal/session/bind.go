@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 
 	"funnel/internal/access"
 	"funnel/internal/flow"
@@ -177,17 +179,36 @@ func refusal(m proto.Bind, err error) proto.Refused {
 	refused := proto.Refused{Forward: m.Forward, Code: proto.CodeFailed, Text: err.Error()}
 	var denied *access.Denied
 	var wire *proto.Error
+	var number syscall.Errno
 	switch {
 	case errors.As(err, &denied):
 		refused.Code = proto.CodeDenied
 	case errors.As(err, &wire):
 		refused.Code, refused.Text = wire.Code, wire.Text
+	case addressInUse(err) && m.Port == 0:
+		refused.Code, refused.Text = proto.CodeInUse, "none of the UDP ports that may be bound is free at the relay"
 	case addressInUse(err):
-		refused.Code = proto.CodeInUse
-		refused.Text = fmt.Sprintf("UDP port %d of the relay is in use", m.Port)
-		if m.Port == 0 {
-			refused.Text = "none of the UDP ports that may be bound is free at the relay"
-		}
+		refused.Code, refused.Text = proto.CodeInUse, ExplainListen(err, "udp", m.Host, m.Port)
+	case errors.As(err, &number):
+		refused.Text = ExplainListen(err, "udp", m.Host, m.Port)
 	}
 	return refused
+}
+
+// ExplainListen says why the system didn't let us listen on a "tcp" or "udp" port,
+// to a person who doesn't see the relay and asked for port of host.
+func ExplainListen(err error, network, host string, port uint16) string {
+	network = strings.ToUpper(network)
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Sprintf("%s port %d of the relay is in use", network, port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Sprintf("the relay has no address %s", host)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Sprintf("the system does not let the relay bind %s port %d: ports below 1024 want root or CAP_NET_BIND_SERVICE", network, port)
+	case errors.As(err, &number):
+		return fmt.Sprintf("the relay can't bind %s port %d: %v", network, port, number)
+	}
+	return fmt.Sprintf("the relay can't bind %s port %d", network, port)
 }

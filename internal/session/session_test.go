@@ -70,6 +70,9 @@ func TestSessionRefusesBinds(t *testing.T) {
 	taken.Close()
 	require.Equal(t, port, a.bind(1, port).Port(), "refused then, granted now")
 
+	require.Equal(t, proto.CodeFailed, a.refusal(proto.Bind{Forward: 3, Host: "192.0.2.1", Port: port}))
+	require.Equal(t, "the relay has no address 192.0.2.1", <-refusals)
+
 	require.Equal(t, proto.CodeDenied, a.refusal(proto.Bind{Forward: 2, Host: "no.address.example"}))
 
 	denied := key("b")
