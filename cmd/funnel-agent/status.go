@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"funnel/internal/agent"
 	"funnel/internal/inspect"
@@ -43,6 +44,9 @@ func (c *statusCommand) run(ctx context.Context, stdout, stderr io.Writer) error
 		}
 	}
 	answers, err := inspect.Ask(ctx, directory)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; ask as root, or as the user whom the agent runs as", err)
+	}
 	switch {
 	case len(answers) == 0 && err != nil:
 		return err

@@ -23,11 +23,15 @@ const (
 // Ask asks every program that runs with its state in directory, and returns their
 // answers in the order of their sockets' names. Sockets of programs that have
 // ended are removed. The error joins those of programs that run and didn't answer,
-// or may not be asked.
+// or may not be asked, and that of a directory into which we may not look.
 func Ask(ctx context.Context, directory string) ([]json.RawMessage, error) {
 	var answers []json.RawMessage
 	var failed []error
-	for _, path := range sockets(directory) {
+	paths, err := sockets(directory)
+	if err != nil {
+		failed = append(failed, err)
+	}
+	for _, path := range paths {
 		answer, err := ask(ctx, path)
 		switch {
 		case err == nil:
@@ -40,10 +44,13 @@ func Ask(ctx context.Context, directory string) ([]json.RawMessage, error) {
 }
 
 // sockets is the paths of all sockets in a directory, sorted.
-func sockets(directory string) []string {
+func sockets(directory string) ([]string, error) {
 	entries, err := os.ReadDir(directory)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("look for sockets: %w", err)
+	}
 	if err != nil {
-		return nil // there is none, or it isn't ours
+		return nil, nil // there is none
 	}
 	var paths []string
 	for _, entry := range entries {
@@ -52,7 +59,7 @@ func sockets(directory string) []string {
 		}
 	}
 	slices.Sort(paths)
-	return paths
+	return paths, nil
 }
 
 // ask asks at one socket.

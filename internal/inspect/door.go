@@ -68,7 +68,11 @@ func Open(directory string, state func() any) (*Door, error) {
 // is told apart by a second one.
 func free(directory string) (string, error) {
 	taken := make(map[string]bool)
-	for _, path := range sockets(directory) {
+	paths, err := sockets(directory)
+	if err != nil {
+		return "", err
+	}
+	for _, path := range paths {
 		conn, err := dial(context.Background(), path)
 		if err == nil {
 			_ = conn.Close() // it is alive, which is all there is to know
