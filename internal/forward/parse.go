@@ -56,6 +56,9 @@ func parse(network Network, spec string) ([]Forward, error) {
 		return nil, fmt.Errorf("%s is not a bind address: name the target too, as in %s",
 			quote(bind), withTarget(bind, listenPorts))
 	}
+	if _, err := parseRange(fields[0]); err != nil && explicit && fields[1] == "" {
+		return nil, errors.New("two colons follow each other: IPv6 addresses stand in brackets, as in [::1]:8080:[fd00::7]:80")
+	}
 	if bind, err = parseBind(bind); err != nil {
 		return nil, err
 	}

@@ -106,6 +106,8 @@ func TestParseRefuses(t *testing.T) {
 		{"1.2.3.256:80", `"1.2.3.256"`, "not an IPv4 address", "0.0.0.0:25565"},
 		{"a b:80", `"a b"`, "neither a name nor an address", "0.0.0.0:25565"},
 		{"::1:8080:localhost:80", `"::1:8080:localhost:80"`, "in brackets", "[::1]:8080"},
+		{"fd00::7:8080", `"fd00::7:8080"`, "in brackets", "[::1]:8080"},
+		{"fd00::8080", `"fd00::8080"`, "in brackets", "[::1]:8080"},
 		{"8080:fd00::7:80", `"8080:fd00::7:80"`, "in brackets", "[fd00::7]:80"},
 		{"[::1", `"[::1"`, "closing bracket", "[::1]:8080"},
 		{"[::1]8080", `"8080"`, "colon", "[::1]:8080"},
