@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"funnel/cmd/internal/cmdline"
 	"funnel/internal/agent"
 	"funnel/internal/keys"
 	"funnel/internal/obs"
@@ -72,7 +73,7 @@ func (c *connectionFlags) with(ctx context.Context, stderr io.Writer, use func(a
 		MaxDelay:          c.MaxDelay,
 		BulkRate:          c.BulkRate,
 		Name:              name,
-		Version:           programVersion(),
+		Version:           cmdline.Version(version),
 		Log:               log,
 	})
 	if errors.Is(err, agent.ErrAuth) {

@@ -13,14 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"funnel/cmd/internal/cmdline"
 	"funnel/internal/agent"
 	"funnel/internal/checkup"
 	"funnel/internal/goruntime"
@@ -95,38 +94,23 @@ type command interface {
 	run(ctx context.Context, stdout, stderr io.Writer) error
 }
 
-// exit is how kong ends the program when it has printed a help or the version.
-type exit int
-
 // parse reads the command line. When done is true there is nothing to run, and
 // status is what to exit with.
 func parse(args []string, stdout, stderr io.Writer) (chosen command, status int, done bool) {
-	defer func() {
-		switch code := recover().(type) {
-		case nil:
-		case exit:
-			chosen, status, done = nil, int(code), true
-		default:
-			panic(code)
-		}
-	}()
 	var line cli
-	parser, err := kong.New(&line,
+	parsed, err := cmdline.Parse(&line, args, stdout, stderr,
 		kong.Name("funnel-agent"),
 		kong.Description("Exposes TCP and UDP servers behind NAT through a relay, over nothing but SSH."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 		kong.Vars{
-			"version": programVersion(), "maxFlows": strconv.Itoa(replay.DefaultMaxFlows), "lanes": strconv.Itoa(replay.DefaultLanes),
+			"version": cmdline.Version(version), "maxFlows": strconv.Itoa(replay.DefaultMaxFlows), "lanes": strconv.Itoa(replay.DefaultLanes),
 			"benchDuration": checkup.DefaultDuration.String(), "benchProfile": probe.DefaultProfile, "profiles": profileNames(),
 		},
 	)
-	if err != nil {
-		panic(err) // the struct tags are wrong, which every test would show
+	if exit, ok := errors.AsType[cmdline.Exit](err); ok {
+		return nil, int(exit), true
 	}
-	parsed, err := parser.Parse(asHelp(args))
 	switch {
 	case err == nil:
 		chosen = &line.Connect
@@ -158,25 +142,4 @@ func printHelp(options kong.HelpOptions, help *kong.Context) error {
 		help = connect
 	}
 	return kong.DefaultHelpPrinter(options, help)
-}
-
-// asHelp has "help", alone or before a command, mean --help: it would name a relay.
-func asHelp(args []string) []string {
-	isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }
-	if len(args) == 0 || args[0] != "help" || slices.ContainsFunc(args, isFlag) {
-		return args
-	}
-	return append(slices.Clone(args[1:]), "--help")
-}
-
-// programVersion is the version given to the linker, or the one Go records for
-// a module or a commit, or "devel".
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"funnel/cmd/internal/cmdline"
 	"funnel/internal/forward"
 	"funnel/internal/keys"
 )
@@ -27,7 +28,7 @@ type greeting struct {
 
 func (g *greeting) print(w io.Writer) {
 	for _, address := range g.addresses {
-		fmt.Fprintf(w, "funnel-relay %s listening on %s\n", programVersion(), address)
+		fmt.Fprintf(w, "funnel-relay %s listening on %s\n", cmdline.Version(version), address)
 	}
 	for _, key := range g.hostKeys {
 		public := key.PublicKey()

@@ -13,14 +13,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"funnel/cmd/internal/cmdline"
 	"funnel/internal/goruntime"
 	"funnel/internal/session"
 )
@@ -81,34 +79,19 @@ func (e *usageError) Unwrap() error { return e.error }
 
 const helpHint = `Run "funnel-relay --help" for what it takes.`
 
-// exit is how kong ends the program when it has printed a help or the version.
-type exit int
-
 // parse reads the command line. When done is true there is nothing to run, and
 // status is what to exit with.
 func parse(args []string, stdout, stderr io.Writer) (chosen command, status int, done bool) {
-	defer func() {
-		switch code := recover().(type) {
-		case nil:
-		case exit:
-			chosen, status, done = nil, int(code), true
-		default:
-			panic(code)
-		}
-	}()
 	var line cli
-	parser, err := kong.New(&line,
+	parsed, err := cmdline.Parse(&line, args, stdout, stderr,
 		kong.Name("funnel-relay"),
 		kong.Description("Lets servers behind NAT be reached at this machine, over nothing but SSH: the other end is funnel-agent, or ssh -R."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100, NoExpandSubcommands: true}),
-		kong.Vars{"version": programVersion(), "maxFlows": strconv.Itoa(session.DefaultMaxFlows)},
+		kong.Vars{"version": cmdline.Version(version), "maxFlows": strconv.Itoa(session.DefaultMaxFlows)},
 	)
-	if err != nil {
-		panic(err) // the struct tags are wrong, which every test would show
+	if exit, ok := errors.AsType[cmdline.Exit](err); ok {
+		return nil, int(exit), true
 	}
-	parsed, err := parser.Parse(asHelp(args))
 	if err != nil {
 		fmt.Fprintf(stderr, "funnel-relay: error: %v\n%s\n", err, helpHint)
 		return nil, statusUsage, true
@@ -122,25 +105,4 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, status int,
 		return &line.Keys.Revoke, 0, false
 	}
 	return &line.Serve, 0, false
-}
-
-// asHelp has "help", alone or before a command, mean --help: people try it.
-func asHelp(args []string) []string {
-	isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }
-	if len(args) == 0 || args[0] != "help" || slices.ContainsFunc(args, isFlag) {
-		return args
-	}
-	return append(slices.Clone(args[1:]), "--help")
-}
-
-// programVersion is the version given to the linker, or the one Go records for
-// a module or a commit, or "devel".
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
 }

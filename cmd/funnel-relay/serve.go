@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/crypto/ssh"
 
+	"funnel/cmd/internal/cmdline"
 	"funnel/internal/access"
 	"funnel/internal/keys"
 	"funnel/internal/lockdown"
@@ -79,7 +80,7 @@ func (c *serveCommand) run(ctx context.Context, streams streams) error {
 		MaxDelay:          c.MaxDelay,
 		BulkRate:          c.BulkRate,
 		Copies:            int(c.Copies),
-		Version:           programVersion(),
+		Version:           cmdline.Version(version),
 		Log:               log,
 	})
 	if err != nil {

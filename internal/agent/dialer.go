@@ -148,8 +148,8 @@ func (d *dialer) clientConfig(ctx context.Context, clock *loginClock) *ssh.Clien
 }
 
 // loginClock is the deadline of a login. It stands still while a person may be
-// thinking, which is when the relay has shown its host key. Key exchanges later in a link's life check the host key once more,
-// and must not start it again.
+// thinking, which is when the relay has shown its host key. Key exchanges later in
+// a link's life check the host key once more, and must not start it again.
 type loginClock struct {
 	mu       sync.Mutex
 	conn     net.Conn
