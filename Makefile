@@ -101,7 +101,7 @@ cross: ## build for every system and architecture
 # What a release has beside the binaries.
 DOCUMENTS = LICENSE README.md SECURITY.md ARCHITECTURE.md docs proto/SPEC.md packaging/systemd packaging/fail2ban
 
-release: ## build static binaries for every system into dist/, with a bill of materials of each, documents and units, and checksums
+release: ## build static binaries for every system into dist/, with a bill of materials of each, all licenses, documents and units, and checksums
 	rm -rf dist && mkdir dist
 	@set -e; for system in $(SYSTEMS); do for architecture in $(ARCHITECTURES); do for program in funnel-relay funnel-agent; do \
 		file=$$program-$(VERSION)-$$system-$$architecture; \
@@ -110,6 +110,7 @@ release: ## build static binaries for every system into dist/, with a bill of ma
 		$(TOOL) cyclonedx-gomod bin -json -std -version $(VERSION) -output dist/$$file.cdx.json dist/$$file; \
 		echo dist/$$file; \
 	done; done; done
+	$(GO) run ./packaging/notices > dist/funnel-$(VERSION)-licenses.txt
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u=rwX,go=rX \
 		--transform 's,^,funnel-$(VERSION)/,' -cf - $(DOCUMENTS) | gzip -n > dist/funnel-$(VERSION).tar.gz
 	cd dist && sha256sum -- * > SHA256SUMS
