@@ -95,9 +95,9 @@ func (l *link) openTest(ctx context.Context, request *ssh.Request) {
 	l.log.Info("test ports opened", "tcp", granted.TCPPort, "udp", granted.UDPPort)
 }
 
-// oneLine is an error as a note.
+// oneLine is an error, perhaps of several lines, as a note.
 func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 	return strings.ToValidUTF8(text[:min(len(text), maxNote)], "")
 }
 
