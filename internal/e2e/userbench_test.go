@@ -110,7 +110,7 @@ func TestBenchGoesOnAfterACut(t *testing.T) {
 		lack(t, "no line can be emulated here: %v", err)
 	}
 	three, agent := benchers(t, good, good)
-	bench := agent("--duration", "3s", "--json")
+	bench := agent("--duration", "1s", "--json")
 	var stdout bytes.Buffer
 	bench.Stdout = &stdout
 	stderr, err := bench.StderrPipe()
