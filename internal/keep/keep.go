@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -211,59 +210,4 @@ func (k *keeper[L]) pause(ctx context.Context, kicked <-chan struct{}, err error
 	case <-timer.C:
 	}
 	return nil
-}
-
-// hedge is one dial, and further ones beside it if it takes long or is kicked after
-// it has reached the other end: the path may have died under it. The first line
-// counts.
-func (k *keeper[L]) hedge(ctx context.Context, kicked <-chan struct{}) (L, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	results := make(chan dialled[L], maxHedge)
-	reached := make(chan struct{}, maxHedge)
-	running := 0
-	begin := func() {
-		running++
-		once := sync.OnceFunc(func() { reached <- struct{}{} })
-		go func() {
-			line, err := k.Dial(ctx, once)
-			results <- dialled[L]{line, err}
-		}()
-	}
-	begin()
-	var there bool            // the other end, as one of the dials found
-	var late <-chan time.Time // when that dial has taken long
-	var first dialled[L]
-	for {
-		select {
-		case <-reached:
-			there = true
-			late = time.After(hedgeAfter)
-			continue
-		case <-kicked:
-			kicked = k.Kick()
-			if there && running < maxHedge && k.Hedge() {
-				begin()
-			}
-			continue
-		case <-late:
-			late = time.After(hedgeAfter)
-			if running < maxHedge && k.Hedge() {
-				begin()
-			}
-			continue
-		case first = <-results:
-			running--
-		}
-		if first.err == nil || running == 0 || k.Permanent(first.err) {
-			break
-		}
-	}
-	cancel()
-	for range running {
-		if other := <-results; other.err == nil {
-			_ = other.line.Close()
-		}
-	}
-	return first.line, first.err
 }

@@ -266,68 +266,6 @@ func TestALineThatEndsWhenItsDoubtHasEndedIsDialledAgain(t *testing.T) {
 	})
 }
 
-func TestADialThatTakesLongIsTriedBesideItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(ctx context.Context, n int) error {
-			if n < 3 {
-				return hang(ctx)
-			}
-			return nil
-		})
-		after(2 * hedgeAfter)
-		require.Equal(t, []time.Duration{0, hedgeAfter, 2 * hedgeAfter}, b.times())
-		require.Equal(t, 3, b.line().number)
-		require.NoError(t, b.line().cause())
-		b.stop()
-	})
-}
-
-func TestDialsBesideEachOtherAreFew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(ctx context.Context, _ int) error { return hang(ctx) })
-		for range 20 {
-			b.doKick()
-			after(hedgeAfter)
-		}
-		require.Len(t, b.times(), maxHedge)
-		b.stop()
-	})
-}
-
-func TestADialIsAloneWhereThatIsAsked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(ctx context.Context, _ int) error { return hang(ctx) })
-		b.hedge = false
-		for range 5 {
-			b.doKick()
-			after(hedgeAfter)
-		}
-		require.Len(t, b.times(), 1)
-		b.stop()
-	})
-}
-
-// A dial that has reached nobody tries again by itself.
-func TestADialThatReachesNobodyIsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(ctx context.Context, n int) error {
-			if n > 1 {
-				return hang(ctx)
-			}
-			return nil
-		})
-		b.silent = true
-		b.line().setDoubt(true)
-		for range 5 {
-			after(hedgeAfter)
-			b.doKick()
-			synctest.Wait()
-		}
-		require.Len(t, b.times(), 2)
-		b.stop()
-	})
-}
-
 // Both dials have a line: one is served, the other closed.
 func TestOfTwoLinesOneIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -378,22 +316,6 @@ func TestAKickDuringADialIsNotForgotten(t *testing.T) {
 		b.doKick()
 		after(1100 * time.Millisecond)
 		require.Len(t, b.times(), before+1, "dialled again as soon as that dial had failed")
-		b.stop()
-	})
-}
-
-func TestAKickHasADialTriedBesideItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(ctx context.Context, n int) error {
-			if n == 1 { // over a network that is gone
-				return hang(ctx)
-			}
-			return nil
-		})
-		b.doKick()
-		synctest.Wait()
-		require.Equal(t, []time.Duration{0, 0}, b.times())
-		require.NoError(t, b.line().cause())
 		b.stop()
 	})
 }

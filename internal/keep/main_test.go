@@ -123,9 +123,12 @@ func start(t *testing.T, dial func(ctx context.Context, n int) error) *bench {
 
 func (b *bench) dialLine(ctx context.Context, reached func()) (*fakeLine, error) {
 	b.mu.Lock()
-	if !b.silent {
+	silent := b.silent
+	b.mu.Unlock()
+	if !silent {
 		reached()
 	}
+	b.mu.Lock()
 	b.dials = append(b.dials, time.Since(b.begun))
 	n := len(b.dials)
 	dial := b.dial

@@ -23,9 +23,12 @@ const (
 	// hedgeAfter is how long a dial may take after it has reached the other end
 	// before another one begins beside it: more than a login over any usual path,
 	// which takes seven round trips.
-	// maxHedge is how many there may be.
+	// maxHedge is how many there may be, and stuckAfter how long none of them may have
+	// come further before one makes room for another. That is no more dials than of
+	// three that each take until the 15 s are over that a login may be silent for.
 	hedgeAfter = 2500 * time.Millisecond
 	maxHedge   = 3
+	stuckAfter = 5 * time.Second
 
 	// longDoubt is after how long a line that is alive again is left all the same
 	// for one that comes within spareWait: TCP has lost a window of segments by
