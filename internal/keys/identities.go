@@ -56,8 +56,7 @@ type Identities struct {
 
 	mu      sync.Mutex
 	last    string          // blob of the key that signed last
-	offered []string        // what the last login was offered, for messages
-	shown   []ssh.PublicKey // the keys of that, without certificates
+	offered []*offer        // of the last login, for messages
 	warned  map[string]bool // warnings that were given already
 }
 
@@ -193,7 +192,11 @@ func (i *Identities) Own() (line string, created bool) {
 func (i *Identities) Offered() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return slices.Clone(i.offered)
+	names := make([]string, len(i.offered))
+	for n, o := range i.offered {
+		names[n] = o.String()
+	}
+	return names
 }
 
 // Only is the public line of the one key that the last login was offered, with or
@@ -201,11 +204,15 @@ func (i *Identities) Offered() []string {
 func (i *Identities) Only() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	another := func(key ssh.PublicKey) bool { return !sameKey(key, i.shown[0]) }
-	if len(i.shown) == 0 || slices.ContainsFunc(i.shown, another) {
+	if len(i.offered) == 0 {
 		return ""
 	}
-	return AuthorizedLine(i.shown[0], ownComment(""))
+	only := plainKey(i.offered[0].PublicKey())
+	another := func(o *offer) bool { return !sameKey(plainKey(o.PublicKey()), only) }
+	if slices.ContainsFunc(i.offered, another) {
+		return ""
+	}
+	return AuthorizedLine(only, ownComment(""))
 }
 
 // AuthMethods are for [ssh.ClientConfig.Auth], of any number of logins.
@@ -236,11 +243,9 @@ func (i *Identities) signers() ([]ssh.Signer, error) {
 		return i.rank(a) - i.rank(b)
 	})
 	signers := make([]ssh.Signer, len(list))
-	i.offered, i.shown = i.offered[:0], i.shown[:0]
+	i.offered = list
 	for n, o := range list {
 		signers[n] = o
-		i.offered = append(i.offered, o.String())
-		i.shown = append(i.shown, plainKey(o.PublicKey()))
 	}
 	return signers, nil
 }
