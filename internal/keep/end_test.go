@@ -29,6 +29,13 @@ func TestWhatIsPermanentEndsTheKeeper(t *testing.T) {
 			}
 			return hang(ctx)
 		}, func(*bench) { after(hedgeAfter) }},
+		"a dial that makes room": {func(ctx context.Context, n int) error {
+			<-ctx.Done()
+			if n == 2 {
+				return errForGood
+			}
+			return context.Cause(ctx)
+		}, func(*bench) { after(2*hedgeAfter + stuckAfter) }},
 		"a line beside which is dialled": {func(ctx context.Context, n int) error {
 			if n > 1 {
 				return hang(ctx)

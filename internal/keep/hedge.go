@@ -34,12 +34,13 @@ func (k *keeper[L]) hedge(ctx context.Context, kicked <-chan struct{}) (L, error
 		case first = <-h.results:
 			h.running = slices.DeleteFunc(h.running, func(a *attempt) bool { return a == first.of })
 		}
-		if first.err != nil && first.of == h.givenUp {
+		if first.err == nil || k.Permanent(first.err) {
+			break
+		}
+		if first.of == h.givenUp {
 			h.givenUp = nil
 			h.begin()
-			continue
-		}
-		if first.err == nil || len(h.running) == 0 || k.Permanent(first.err) {
+		} else if len(h.running) == 0 {
 			break
 		}
 	}
